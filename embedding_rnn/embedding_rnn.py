@@ -1,0 +1,469 @@
+"""Embedding RNN: an RNN-VAE of how a note's embedding evolves in time.
+
+A bidirectional encoder reads a note and gives a latent z; a decoder, told z and
+the pitch, emits for each channel of each frame a Gaussian mixture, given the
+frames before it. Frames are in the model's format (see `transforms`): `[B, T,
+W]`, and a training batch is `[B, T + 1, W]`, a zero frame before the note.
+"""
+
+import functools
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from embedding_rnn import cells, mixture, sampling
+from embedding_rnn.hparams import HParams, default_hps
+
+__all__ = [
+  'Costs',
+  'HParams',
+  'Latent',
+  'Model',
+  'default_hps',
+  'make_optimizer',
+]
+
+
+class Latent(NamedTuple):
+  """What the encoder says of notes; each `[B, Z]`."""
+
+  mean: tf.Tensor
+  presig: tf.Tensor  # log variance
+  z: tf.Tensor
+
+
+class NoteCosts(NamedTuple):
+  """Costs of each note; each `[B]`."""
+
+  r_cost: tf.Tensor  # nats per value
+  raw_kl: tf.Tensor  # nats per latent dimension
+
+
+class Costs(NamedTuple):
+  """Costs of a batch, scalars.
+
+  Attributes:
+    cost: r_cost + kl_weight * kl_cost, what training minimises.
+    r_cost: reconstruction, mean negative log density in nats per value.
+    kl_cost: the KL divergence, at least kl_tolerance (Kingma et al.'s free
+      bits, arXiv 1606.04934); 0 for an unconditional model.
+    raw_kl: the KL divergence in nats per latent dimension.
+  """
+
+  cost: tf.Tensor
+  r_cost: tf.Tensor
+  kl_cost: tf.Tensor
+  raw_kl: tf.Tensor
+
+
+class Model(keras.Model):
+  """The Embedding RNN.
+
+  Built, with initialised weights, as soon as it is made. Besides the methods
+  below it is an ordinary Keras model: `model.compile(); model.fit(batches)`
+  trains it on `(batch, pitches)` pairs.
+
+  Args:
+    hps: hyperparameters, see `default_hps`. Copied; later changes have no
+      effect.
+
+  Raises:
+    ValueError: for hyperparameters that make no model.
+  """
+
+  def __init__(self, hps: HParams, **kwargs):
+    super().__init__(**kwargs)
+    _check(hps)
+    self.hps = hps.copy()
+    self.width = hps.n_pca_components if hps.pca_dim_reduce else hps.seq_width
+    self.conditional = not hps.unconditional
+    self.context_size = hps.z_size + hps.context_vec_size
+    self.encoder_cells, self.decoder_cells, self.state_layers = [], [], []
+    if self.conditional:
+      self._build_encoder()
+    self._build_decoder()
+    self.built = True
+    # Sampling from given random numbers, see sampling.generate.
+    self.generate = tf.function(
+      functools.partial(sampling.generate, self),
+      autograph=False,
+      jit_compile=True,
+    )
+
+  def _build_encoder(self):
+    hps = self.hps
+    directions = ('fw', 'bw') if hps.bidir else ('fw',)
+    for direction in directions:
+      cell = _make_cell(
+        hps, hps.enc_model, hps.enc_rnn_size, f'encoder_{direction}'
+      )
+      cell.build((None, self.width))
+      self.encoder_cells.append(cell)
+    width = hps.enc_rnn_size * len(directions)
+    self.mean_layer = _linear(width, hps.z_size, 'z_mean')
+    self.presig_layer = _linear(width, hps.z_size, 'z_presig')
+    if hps.no_sample_vae:
+      self.projection_layer = _linear(width, hps.z_size, 'z_projection')
+
+  def _build_decoder(self):
+    hps = self.hps
+    width = self.width + (self.context_size if self.conditional else 0)
+    for i in range(hps.num_layers):
+      cell = _make_cell(hps, hps.model, hps.rnn_size, f'decoder_{i}')
+      cell.build((None, width))
+      self.decoder_cells.append(cell)
+      width = hps.rnn_size
+      if self.conditional:
+        size = sum(cell.state_size)
+        layer = _linear(self.context_size, size, f'initial_state_{i}')
+        self.state_layers.append(layer)
+    self.head = keras.layers.Dense(
+      self.width * hps.num_mixture * 3, name='head'
+    )
+    self.head.build((None, hps.rnn_size))
+
+  def encode(
+    self, frames: tf.Tensor, noise: tf.Tensor | None = None, seed=None
+  ) -> Latent:
+    """The latent of notes.
+
+    Args:
+      frames: `[B, T, W]`.
+      noise: standard normal `[B, Z]`; zeros (z is the mean) if None.
+      seed: of the recurrent dropout, int `[2]`; None outside training.
+
+    Returns:
+      Latent: z is mean + exp(presig / 2) * noise, or with no_sample_vae a
+      projection of its own.
+
+    Raises:
+      ValueError: for frames of another width, or an unconditional model.
+    """
+    if not self.conditional:
+      raise ValueError(
+        'An unconditional model has no encoder: set unconditional=0 and train.'
+      )
+    frames = _frames(frames, self.width)
+    x = tf.transpose(frames, [1, 2, 0])
+    last = []
+    for i, cell in enumerate(self.encoder_cells):
+      cell_seed = None if seed is None else _fold(seed, i)
+      _, state = cell.scan(x, reverse=i == 1, seed=cell_seed)
+      last.append(state[0])
+    h = tf.transpose(tf.concat(last, axis=0))
+    mean, presig = self.mean_layer(h), self.presig_layer(h)
+    if self.hps.no_sample_vae:
+      return Latent(mean, presig, self.projection_layer(h))
+    z = mean if noise is None else mean + tf.exp(presig / 2) * noise
+    return Latent(mean, presig, z)
+
+  def context(self, pitches: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """What tells the decoder the note: `[Z + C, B]`, feature-major."""
+    y = tf.tanh(z) if self.hps.clip_z_with_tanh else z
+    return tf.transpose(tf.concat([y, tf.cast(pitches, y.dtype)], axis=1))
+
+  def initial_states(self, context, batch_size) -> list:
+    """First state of each decoder layer; zeros without a context."""
+    if context is None:
+      return [cell.zero_state(batch_size) for cell in self.decoder_cells]
+    return [
+      cell.split_state(tf.tanh(tf.transpose(layer(tf.transpose(context)))))
+      for cell, layer in zip(self.decoder_cells, self.state_layers, strict=True)
+    ]
+
+  def predict_mixture(
+    self,
+    inputs: tf.Tensor,
+    pitches: tf.Tensor | None = None,
+    z: tf.Tensor | None = None,
+    seed=None,
+  ) -> mixture.Mixture:
+    """The mixture of each frame given the frames before it.
+
+    Args:
+      inputs: `[B, T, W]`, for each frame the one before it.
+      pitches: one-hot `[B, 128]`; None if unconditional.
+      z: `[B, Z]`; None if unconditional.
+      seed: of the dropouts, int `[2]`; None outside training.
+
+    Returns:
+      A Mixture of `[B, T, W, K]` tensors.
+
+    Raises:
+      ValueError: for inputs of another width, or a missing pitch or z.
+    """
+    inputs = _frames(inputs, self.width)
+    context = None
+    if self.conditional:
+      if pitches is None or z is None:
+        raise ValueError(
+          'A conditional model needs pitches [B, 128] and z '
+          f'[B, {self.hps.z_size}]; got pitches={pitches!r}, z={z!r}.'
+        )
+      context = self.context(pitches, z)
+    states = self.initial_states(context, tf.shape(inputs)[0])
+    x = tf.transpose(inputs, [1, 2, 0])
+    if seed is not None and self.hps.use_input_dropout:
+      x = self._drop_input(x, context, _fold(seed, 100))
+      context = None  # now part of x: each frame has its own mask
+    for i, (cell, state) in enumerate(
+      zip(self.decoder_cells, states, strict=True)
+    ):
+      cell_seed = None if seed is None else _fold(seed, 10 + i)
+      x, _ = cell.scan(x, context, state, seed=cell_seed)
+      context = None
+    if seed is not None and self.hps.use_output_dropout:
+      keep = self.hps.output_dropout_prob
+      x *= cells.dropout_mask(tf.shape(x), keep, _fold(seed, 101))
+    kernel, bias = self.head.kernel, self.head.bias
+    outputs = tf.einsum('rg,trb->btg', kernel, x) + bias
+    return mixture.from_head(outputs, self.width)
+
+  def _drop_input(self, x, context, seed):
+    if context is not None:
+      tiled = tf.repeat(context[None], x.shape[0], axis=0)
+      x = tf.concat([x, tiled], axis=1)
+    keep = self.hps.input_dropout_prob
+    return x * cells.dropout_mask(tf.shape(x), keep, seed)
+
+  def note_costs(
+    self,
+    batch: tf.Tensor,
+    pitches: tf.Tensor | None,
+    noise: tf.Tensor | None = None,
+    seed=None,
+  ) -> NoteCosts:
+    """Costs of each note of a batch; arguments as in `compute_costs`."""
+    inputs, target = batch[:, :-1], batch[:, 1:]
+    if self.conditional:
+      latent = self.encode(target, noise, seed)
+      mix = self.predict_mixture(inputs, pitches, latent.z, seed)
+      raw_kl = _kl_to_prior(latent)
+    else:
+      mix = self.predict_mixture(inputs, seed=seed)
+      raw_kl = tf.zeros_like(batch[:, 0, 0])
+    r_cost = -tf.reduce_mean(mix.log_prob(target), axis=[1, 2])
+    return NoteCosts(r_cost, raw_kl)
+
+  def compute_costs(
+    self,
+    batch: tf.Tensor,
+    pitches: tf.Tensor | None,
+    noise: tf.Tensor | None = None,
+    kl_weight: tf.Tensor | float | None = None,
+    seed=None,
+  ) -> Costs:
+    """The costs of a batch.
+
+    Args:
+      batch: `[B, T + 1, W]`, a zero frame and then the note.
+      pitches: one-hot `[B, 128]`; ignored if unconditional.
+      noise: standard normal `[B, Z]` for z; zeros if None.
+      kl_weight: weight of the KL term; hps.kl_weight if None.
+      seed: of the dropouts, int `[2]`; None outside training.
+    """
+    notes = self.note_costs(batch, pitches, noise, seed)
+    return self.total_costs(
+      tf.reduce_mean(notes.r_cost), tf.reduce_mean(notes.raw_kl), kl_weight
+    )
+
+  def total_costs(self, r_cost, raw_kl, kl_weight=None) -> Costs:
+    """Costs from the means over notes of the two parts."""
+    weight = self.hps.kl_weight if kl_weight is None else kl_weight
+    if self.conditional:
+      kl_cost = tf.maximum(raw_kl, self.hps.kl_tolerance)
+    else:
+      kl_cost = tf.zeros_like(raw_kl)
+    return Costs(r_cost + weight * kl_cost, r_cost, kl_cost, raw_kl)
+
+  def sample(
+    self,
+    pitches: tf.Tensor | None,
+    z: tf.Tensor | None = None,
+    num_frames: int | None = None,
+    temperature: float = 1.0,
+    temperature_2: float = 1.0,
+    greedy: bool = False,
+    seed: int | None = None,
+  ) -> tf.Tensor:
+    """New notes, frame by frame; see `sampling.sample`."""
+    return sampling.sample(
+      self,
+      pitches,
+      z,
+      num_frames=num_frames,
+      temperature=temperature,
+      temperature_2=temperature_2,
+      greedy=greedy,
+      seed=seed,
+    )
+
+  # The Keras protocol.
+
+  def call(self, inputs, training=False):
+    """Mixtures of `(batch [B, T + 1, W], pitches [B, 128])`, z at its mean."""
+    batch, pitches = inputs
+    z = self.encode(batch[:, 1:]).z if self.conditional else None
+    return self.predict_mixture(batch[:, :-1], pitches, z)
+
+  def compile(self, optimizer=None, **kwargs):
+    """As in Keras; the optimiser is the 2017 one unless another is given."""
+    if optimizer is None:
+      optimizer = make_optimizer(self.hps)
+    super().compile(optimizer=optimizer, **kwargs)
+
+  def costs_and_gradients(self, batch, pitches, noise, kl_weight, seed=None):
+    """-> Costs, clipped gradients in the order of `trainable_variables`."""
+    weights = [v.value for v in self.trainable_variables]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(weights)
+      costs = self.compute_costs(batch, pitches, noise, kl_weight, seed)
+    grads = tape.gradient(
+      costs.cost, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    clip = self.hps.grad_clip
+    return costs, [tf.clip_by_value(g, -clip, clip) for g in grads]
+
+  def gradients_at_step(self, batch, pitches, seed, step):
+    """`costs_and_gradients` as training uses them.
+
+    Args:
+      batch: `[B, T + 1, W]`, a zero frame and then the note.
+      pitches: one-hot `[B, 128]`.
+      seed: int; with the step it decides the noise and the dropouts.
+      step: int, the steps before this one; it decides the KL weight.
+    """
+    step = tf.cast(step, tf.int32)
+    seeds = tf.stack([seed, step])
+    noise = self.draw_noise(batch, seeds)
+    kl_weight = kl_weight_at(self.hps, step)
+    return self.costs_and_gradients(batch, pitches, noise, kl_weight, seeds)
+
+  def train_step(self, data):
+    """One optimiser step; hps.trial is the seed."""
+    batch, pitches = data
+    costs, grads = self.gradients_at_step(
+      batch, pitches, self.hps.trial, self.optimizer.iterations
+    )
+    self.optimizer.apply_gradients(
+      zip(grads, self.trainable_variables, strict=True)
+    )
+    return costs._asdict()
+
+  def draw_noise(self, batch, seed) -> tf.Tensor | None:
+    """Standard normal `[B, Z]` for the latent of a batch."""
+    if not self.conditional:
+      return None
+    shape = [tf.shape(batch)[0], self.hps.z_size]
+    return tf.random.stateless_normal(shape, _fold(seed, 1000))
+
+  def test_step(self, data):
+    """Costs of a batch, z at its mean."""
+    batch, pitches = data
+    return self.compute_costs(batch, pitches)._asdict()
+
+
+class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
+  """(learning_rate - min) * decay_rate ** step + min."""
+
+  def __init__(self, hps: HParams):
+    self.first = hps.learning_rate
+    self.decay_rate = hps.decay_rate
+    self.floor = hps.min_learning_rate
+
+  def __call__(self, step):
+    decay = tf.pow(self.decay_rate, tf.cast(step, tf.float32))
+    return (self.first - self.floor) * decay + self.floor
+
+  def get_config(self):
+    return {
+      'learning_rate': self.first,
+      'decay_rate': self.decay_rate,
+      'min_learning_rate': self.floor,
+    }
+
+
+def kl_weight_at(hps: HParams, step: tf.Tensor) -> tf.Tensor:
+  """Weight of the KL term at a step: from kl_weight_start to kl_weight."""
+  decay = tf.pow(hps.kl_decay_rate, tf.cast(step, tf.float32))
+  return hps.kl_weight - (hps.kl_weight - hps.kl_weight_start) * decay
+
+
+def make_optimizer(hps: HParams) -> keras.optimizers.Optimizer:
+  """The 2017 optimiser: Adam with TensorFlow 1's defaults."""
+  return keras.optimizers.Adam(LearningRate(hps), epsilon=1e-8)
+
+
+def _check(hps: HParams) -> None:
+  """Raises ValueError for values that make no model."""
+  for name in ('model', 'enc_model'):
+    value = getattr(hps, name)
+    if value not in ('lstm', 'layer_norm', 'hyper'):
+      raise ValueError(f'{name}={value!r}: expected lstm, layer_norm or hyper.')
+  positive = (
+    'max_seq_len seq_width rnn_size num_layers enc_rnn_size z_size '
+    'context_vec_size batch_size num_mixture hyper_lstm_size '
+    'hyper_embedding_size n_pca_components grad_clip learning_rate'
+  )
+  for name in positive.split():
+    if getattr(hps, name) <= 0:
+      raise ValueError(f'{name}={getattr(hps, name)}: expected more than 0.')
+  for kind in ('recurrent', 'input', 'output'):
+    keep = getattr(hps, f'{kind}_dropout_prob')
+    if getattr(hps, f'use_{kind}_dropout') and not 0 < keep <= 1:
+      raise ValueError(
+        f'{kind}_dropout_prob={keep}: expected a keep probability in (0, 1].'
+      )
+  if hps.pca_dim_reduce and hps.n_pca_components > hps.seq_width:
+    raise ValueError(
+      f'n_pca_components={hps.n_pca_components}: expected at most '
+      f'seq_width={hps.seq_width}.'
+    )
+
+
+def _make_cell(hps, kind, units, name):
+  keep = hps.recurrent_dropout_prob if hps.use_recurrent_dropout else 1.0
+  if kind == 'hyper':
+    return cells.HyperLSTMCell(
+      units,
+      hps.hyper_lstm_size,
+      hps.hyper_embedding_size,
+      hps.hyper_use_layer_norm,
+      keep,
+      name=name,
+    )
+  cell = cells.LSTMCell if kind == 'lstm' else cells.LayerNormLSTMCell
+  return cell(units, keep, name=name)
+
+
+def _linear(width, size, name):
+  layer = keras.layers.Dense(
+    size,
+    kernel_initializer=keras.initializers.RandomNormal(stddev=0.001),
+    name=name,
+  )
+  layer.build((None, width))
+  return layer
+
+
+def _fold(seed, number):
+  """A seed `[2]` of its own for each use of one step's seed."""
+  return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def _frames(frames, width):
+  """Frames as a float32 tensor `[B, T, width]`, or ValueError."""
+  frames = tf.convert_to_tensor(frames, tf.float32)
+  if frames.shape.rank != 3 or frames.shape[-1] != width:
+    raise ValueError(
+      f'Frames of shape {tuple(frames.shape)}: expected [B, T, {width}] in the '
+      "model's format (see Transforms.forward)."
+    )
+  return frames
+
+
+def _kl_to_prior(latent):
+  """KL(posterior || N(0, I)), mean over the latent dimensions, `[B]`."""
+  terms = 1 + latent.presig - tf.square(latent.mean) - tf.exp(latent.presig)
+  return -0.5 * tf.reduce_mean(terms, axis=1)
