@@ -316,7 +316,7 @@ class HyperLSTMCell(Cell):
     self.embedding_size = embedding_size
     self.use_layer_norm = bool(use_layer_norm)
     cell = LayerNormLSTMCell if use_layer_norm else LSTMCell
-    self.hyper_cell = cell(hyper_units, keep_prob)
+    self.hyper_cell = cell(hyper_units, keep_prob, name='hyper_cell')
     # Ours: h, hyper h, c, hyper c.
     self.state_size = [units, hyper_units, units, hyper_units]
     self.state_layout = (0, 1, 2, 3) if use_layer_norm else (0, 3, 2, 1)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from embedding_rnn import cells, mixture, sampling
+from embedding_rnn import cells, compilation, mixture, sampling
 from embedding_rnn.hparams import HParams, default_hps
 
 __all__ = [
@@ -88,7 +88,7 @@ class Model(keras.Model):
     self.generate = tf.function(
       functools.partial(sampling.generate, self),
       autograph=False,
-      jit_compile=True,
+      jit_compile=compilation.prefers_xla(),
     )
 
   def _build_encoder(self):
@@ -301,6 +301,7 @@ class Model(keras.Model):
 
   # The Keras protocol.
 
+  @tf.autograph.experimental.do_not_convert
   def call(self, inputs, training=False):
     """Mixtures of `(batch [B, T + 1, W], pitches [B, 128])`, z at its mean."""
     batch, pitches = inputs
@@ -308,9 +309,10 @@ class Model(keras.Model):
     return self.predict_mixture(batch[:, :-1], pitches, z)
 
   def compile(self, optimizer=None, **kwargs):
-    """As in Keras; the optimiser is the 2017 one unless another is given."""
+    """As in Keras, with the 2017 optimiser unless another is given."""
     if optimizer is None:
       optimizer = make_optimizer(self.hps)
+    kwargs.setdefault('jit_compile', compilation.prefers_xla())
     super().compile(optimizer=optimizer, **kwargs)
 
   def costs_and_gradients(self, batch, pitches, noise, kl_weight, seed=None):
@@ -340,9 +342,10 @@ class Model(keras.Model):
     kl_weight = kl_weight_at(self.hps, step)
     return self.costs_and_gradients(batch, pitches, noise, kl_weight, seeds)
 
+  @tf.autograph.experimental.do_not_convert
   def train_step(self, data):
     """One optimiser step; hps.trial is the seed."""
-    batch, pitches = data
+    batch, pitches = data[:2]
     costs, grads = self.gradients_at_step(
       batch, pitches, self.hps.trial, self.optimizer.iterations
     )
@@ -358,9 +361,10 @@ class Model(keras.Model):
     shape = [tf.shape(batch)[0], self.hps.z_size]
     return tf.random.stateless_normal(shape, _fold(seed, 1000))
 
+  @tf.autograph.experimental.do_not_convert
   def test_step(self, data):
     """Costs of a batch, z at its mean."""
-    batch, pitches = data
+    batch, pitches = data[:2]
     return self.compute_costs(batch, pitches)._asdict()
 
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 from embedding_rnn import cells
 
 # What a checkpoint holds besides the weights.
+_STEP = 'embedding_rnn/global_step'
 _BOOKKEEPING = re.compile(
-  r'(global_step|Variable(_1)?|beta[12]_power|.*/Adam(_1)?)$'
+  rf'({_STEP}|embedding_rnn/(Variable(_1)?|beta[12]_power)|.*/Adam(_1)?)$'
 )
 _HYPER_SCALES = ('ix', 'jx', 'fx', 'ox', 'ih', 'jh', 'fh', 'oh')
 _HYPER_OFFSETS = ('ih', 'jh', 'fh', 'oh')
@@ -80,7 +81,7 @@ def restore_tf1_checkpoint(model, path: str) -> int:
     shapes = reader.get_variable_to_shape_map()
     _compare(prefix, weights, shapes)
     values = {name: reader.get_tensor(name) for name in weights}
-    step = reader.get_tensor('global_step') if 'global_step' in shapes else 0
+    step = reader.get_tensor(_STEP) if _STEP in shapes else 0
   except (tf.errors.OpError, IndexError, RuntimeError) as e:
     raise ValueError(
       f'Checkpoint {prefix} is damaged or truncated ({_first_line(e)}); fetch '

@@ -1,0 +1,201 @@
+"""Files that are whole or absent, and folders that know their checksums."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+MANIFEST = 'manifest.json'
+
+# What NumPy and zipfile raise for a damaged or foreign .npz file.
+ARRAY_DAMAGE = (
+  AttributeError,
+  EOFError,
+  KeyError,
+  NotImplementedError,
+  RuntimeError,
+  TypeError,
+  ValueError,
+  zipfile.BadZipFile,
+)
+
+
+class CheckpointError(ValueError):
+  """A file of a run is missing, damaged, or not what was expected."""
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """A temporary path that takes `path`'s place if the block succeeds.
+
+  The file is on the disk, not only in the system's memory, before it gets its
+  name, so that not even a power cut leaves half of it.
+  """
+  path = pathlib.Path(path)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  try:
+    yield temporary
+    _sync(temporary)
+    os.replace(temporary, path)
+    _sync(path.parent)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """As `replacing`, for a folder; the files in it are the block's to sync."""
+  path = pathlib.Path(path)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  remove_folder(temporary)
+  temporary.mkdir(parents=True)
+  try:
+    yield temporary
+    _sync(temporary)
+    remove_folder(path)
+    os.rename(temporary, path)
+    _sync(path.parent)
+  finally:
+    remove_folder(temporary)
+
+
+def remove_folder(path: pathlib.Path) -> None:
+  """Removes a folder of files, if it is there, so that none is seen half."""
+  if not path.exists():
+    return
+  doomed = path
+  if not path.name.startswith('.'):
+    doomed = path.with_name(f'.{path.name}.{os.getpid()}.old.tmp')
+    os.rename(path, doomed)
+  for file in doomed.iterdir():
+    file.unlink()
+  doomed.rmdir()
+
+
+def remove_temporaries(folder: pathlib.Path) -> None:
+  """Removes what a process that was killed left of the above."""
+  for path in folder.glob('.*.tmp'):
+    if path.is_dir():
+      remove_folder(path)
+    else:
+      path.unlink()
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+  """Writes a text file, whole or not at all."""
+  with replacing(path) as temporary:
+    temporary.write_text(text, 'utf-8')
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+  """Writes a JSON file, whole or not at all."""
+  write_text(path, json.dumps(value, indent=2) + '\n')
+
+
+def write_arrays(
+  path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]
+) -> None:
+  """Writes an .npz file, whole or not at all; names may hold '/'."""
+  with replacing(path) as temporary, temporary.open('wb') as file:
+    np.savez(file, **arrays)
+
+
+def write_manifest(folder: pathlib.Path, names: Iterable[str]) -> None:
+  """Writes the SHA-256 of files of a folder; do it last."""
+  digests = {name: _digest((folder / name).read_bytes()) for name in names}
+  write_json(folder / MANIFEST, digests)
+
+
+class CheckedFolder:
+  """Reads files of a folder, but only those that its manifest vouches for.
+
+  Args:
+    folder: where `write_manifest` was called.
+    fix: what a user can do about damage; the end of each message.
+
+  Raises:
+    CheckpointError: for a missing or damaged manifest.
+  """
+
+  def __init__(self, folder: pathlib.Path, fix: str):
+    self.folder = folder
+    self._fix = fix
+    self._digests: dict[str, str] = {}
+    digests = self._parse_json(MANIFEST, self._content(MANIFEST))
+    if not all(isinstance(digest, str) for digest in digests.values()):
+      raise self.error(MANIFEST, 'is damaged: expected a SHA-256 for each file')
+    self._digests = digests
+
+  def error(self, name: str, problem: str) -> CheckpointError:
+    """An error about a file, to be raised."""
+    return CheckpointError(f"'{self.folder / name}' {problem}; {self._fix}.")
+
+  def read(self, name: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+      CheckpointError: if it is missing, or its SHA-256 is another.
+    """
+    if name not in self._digests:
+      raise self.error(MANIFEST, f'is damaged: it does not list {name}')
+    content = self._content(name)
+    if _digest(content) != self._digests[name]:
+      raise self.error(
+        name,
+        f'is damaged or truncated: the SHA-256 of its {len(content)} bytes is '
+        f'not the one in {MANIFEST}',
+      )
+    return content
+
+  def read_json(self, name: str) -> dict[str, Any]:
+    """The JSON object in a file; errors as `read`."""
+    return self._parse_json(name, self.read(name))
+
+  def read_arrays(self, name: str) -> dict[str, np.ndarray]:
+    """The arrays in an .npz file; errors as `read`."""
+    content = io.BytesIO(self.read(name))
+    try:
+      with np.load(content, allow_pickle=False) as file:
+        return dict(file)
+    except ARRAY_DAMAGE as error:
+      raise self.error(
+        name, f'is not an .npz file of arrays: {error}'
+      ) from error
+
+  def _content(self, name: str) -> bytes:
+    try:
+      return (self.folder / name).read_bytes()
+    except FileNotFoundError as error:
+      raise self.error(name, 'is missing') from error
+    except OSError as error:
+      raise self.error(name, f'cannot be read: {error}') from error
+
+  def _parse_json(self, name: str, content: bytes) -> dict[str, Any]:
+    try:
+      value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+      raise self.error(name, f'is damaged: {error}') from error
+    if not isinstance(value, dict):
+      raise self.error(name, 'is damaged: expected a JSON object')
+    return value
+
+
+def _digest(content: bytes) -> str:
+  return hashlib.sha256(content).hexdigest()
+
+
+def _sync(path: pathlib.Path) -> None:
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)

@@ -1,0 +1,301 @@
+"""The step loop: trains, evaluates, saves, and stops when it is asked to.
+
+Batches, noise and dropout are functions of the seed and the number of the step,
+and a save holds all else, so a run that was interrupted ends with the same
+weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from tqdm.auto import tqdm
+
+from embedding_rnn import checkpoints, data, files, trained_run, training_step
+from embedding_rnn.embedding_rnn import (
+  Costs,
+  LearningRate,
+  kl_weight_at,
+  make_optimizer,
+)
+from embedding_rnn.hparams import HParams
+from embedding_rnn.training_log import HISTORY, TrainingLog
+
+LOG_EVERY = 20  # steps
+_OPTIMIZER, _STATE = 'optimizer.npz', 'state.json'
+
+
+class NonFiniteCostError(FloatingPointError):
+  """The cost or a gradient of a training step is not a finite number.
+
+  Attributes:
+    step: the number of the step, counted from 1.
+  """
+
+  def __init__(self, message: str, step: int):
+    super().__init__(message)
+    self.step = step
+
+
+@dataclasses.dataclass
+class State:
+  """How far training is; all of it that is not weights."""
+
+  step: int = 0
+  evaluated_step: int = 0
+  best_step: int | None = None
+  best_cost: float | None = None
+  seconds: float = 0.0
+  # Sums of the costs of the steps that are not in the history yet.
+  totals: list[float] = dataclasses.field(default_factory=lambda: [0.0] * 4)
+  num_totals: int = 0
+
+  def is_evaluation_due(self, hps: HParams) -> bool:
+    """Whether the split is to be evaluated before the next step."""
+    is_time = self.step % hps.save_every == 0 or self.step == hps.num_steps
+    return is_time and self.evaluated_step < self.step
+
+  def is_finished(self, hps: HParams) -> bool:
+    """Whether there is nothing left to do."""
+    return self.step >= hps.num_steps and not self.is_evaluation_due(hps)
+
+
+def read_state(save: files.CheckedFolder) -> State:
+  """Reads how far training was at a 'last' save."""
+  values = save.read_json(_STATE)
+  try:
+    names = [field.name for field in dataclasses.fields(State)]
+    return State(**{name: values[name] for name in names})
+  except KeyError as error:
+    raise save.error(_STATE, f'has no {error}') from error
+
+
+class Trainer:
+  """A run at some point of its training."""
+
+  def __init__(self, folder, run, dataset, model):
+    self.folder, self.hps, self.transforms = folder, run.hps, run.transforms
+    self.dataset, self.model = dataset, model
+    self.seed = run.info['seed'] + run.hps.trial
+    self.optimizer = make_optimizer(run.hps)
+    self.optimizer.build(model.trainable_variables)
+    self.step = training_step.make_training_step(
+      model, self.optimizer, self.seed
+    )
+    self.evaluation = training_step.make_evaluation(model)
+    self.state = State()
+    self.saved: checkpoints.Save | None = None
+    self.history: bytes | None = None
+
+  def restore(self) -> None:
+    """Goes to the newest save that is whole."""
+
+    def read(save):
+      return (
+        read_state(save),
+        save.read(HISTORY),
+        save.read_arrays(_OPTIMIZER),
+        save.read_arrays(checkpoints.WEIGHTS),
+      )
+
+    self.saved, (self.state, self.history, optimizer, weights) = (
+      checkpoints.read_save(self.folder, checkpoints.LAST, read)
+    )
+    source = str(self.saved.path)
+    checkpoints.assign_weights(self.model, weights, source)
+    checkpoints.assign_optimizer_state(self.optimizer, optimizer, source)
+    self.step.totals.assign(self.state.totals)
+
+  def run(self) -> None:
+    """Trains up to the last step, or to a signal."""
+    state, hps = self.state, self.hps
+    self.log = TrainingLog(self.folder, self.history)
+    self.log.write_scalars(
+      state.step, {'Num_Trainable_Params': self.model.count_params()}
+    )
+    self._saved_at = self._logged_at = time.monotonic()
+    bar = tqdm(
+      desc=self.folder.name,
+      initial=state.step,
+      total=hps.num_steps,
+      unit='step',
+      mininterval=1 if sys.stderr.isatty() else 30,
+    )
+    with _StopRequest() as stop:
+      try:
+        with bar:
+          self._loop(stop, bar)
+      finally:
+        self.log.close()
+
+  def _loop(self, stop, bar) -> None:
+    state, hps = self.state, self.hps
+    batches = iter(
+      data.training_batches(
+        self.dataset,
+        self.transforms,
+        hps,
+        self.seed,
+        state.step,
+        num_steps=hps.num_steps - state.step,
+      )
+    )
+    while not stop.signal:
+      if state.is_evaluation_due(hps):
+        bar.set_postfix_str('evaluation')
+        self._evaluate_and_save(stop)
+        continue
+      if state.step >= hps.num_steps:
+        return
+      self.step.function(*next(batches))
+      state.step += 1
+      state.num_totals += 1
+      bar.update()
+      if state.step % LOG_EVERY == 0 or state.step == hps.num_steps:
+        bar.set_postfix_str(f'cost {self._log_steps():.4f}')
+    if self.saved is None or self.saved.step != state.step:
+      self._save_last()
+    logging.info("Stopped by a signal; saved '%s'.", self.saved.path)
+
+  def _check_finite(self) -> None:
+    bad_step = int(self.step.bad_step.numpy())
+    if bad_step >= 0:
+      raise self._non_finite('the cost or a gradient', bad_step + 1)
+
+  def _non_finite(self, what: str, step: int) -> NonFiniteCostError:
+    saved = 'there is no save of it yet'
+    if self.saved:
+      saved = f"its last good save is '{self.saved.path}'"
+    return NonFiniteCostError(
+      f"The run at '{self.folder}' stopped: {what} of step {step} is not a "
+      f'finite number; {saved}. Going on would end the same way: train under '
+      'another name with a lower learning_rate or grad_clip, from the best '
+      'weights of this one if you like (--checkpoint_path).',
+      step,
+    )
+
+  def _log_steps(self) -> float:
+    """Writes the mean costs since the last time; -> cost."""
+    self._check_finite()
+    state = self.state
+    means = self.step.totals.numpy() / state.num_totals
+    now = time.monotonic()
+    last = state.step - 1
+    values = dict(zip(Costs._fields, means.tolist(), strict=True))
+    values |= {
+      'learning_rate': float(LearningRate(self.hps)(last)),
+      'kl_weight': float(kl_weight_at(self.hps, last)),
+      'seconds': now - self._logged_at,
+    }
+    self.log.write(state.step, 'train', values)
+    self._logged_at = now
+    self.step.totals.assign(tf.zeros_like(self.step.totals))
+    state.num_totals = 0
+    return values['cost']
+
+  def _evaluate(self, split: str, stop) -> dict[str, float] | None:
+    """Costs of a whole split and the seconds it took; None if interrupted."""
+    start = time.monotonic()
+    batches = data.evaluation_batches(
+      self.dataset, self.transforms, split, self.hps.batch_size
+    )
+    sums = []
+    for number, batch in enumerate(batches):
+      if stop.signal:
+        return None
+      sums.append(self.evaluation(*batch, tf.constant(number)))
+    r_cost, raw_kl, weight = np.sum(sums, axis=0, dtype=np.float64)
+    costs = self.model.total_costs(
+      tf.constant(r_cost / weight, tf.float32),
+      tf.constant(raw_kl / weight, tf.float32),
+    )
+    costs = {name: float(x) for name, x in costs._asdict().items()}
+    if not math.isfinite(costs['cost']):
+      raise self._non_finite(f'the {split} cost', self.state.step)
+    return costs | {'seconds': time.monotonic() - start}
+
+  def _evaluate_and_save(self, stop) -> None:
+    """Saves both kinds; does nothing if it is interrupted."""
+    self._check_finite()
+    state, pending = self.state, time.monotonic() - self._logged_at
+    costs = {'valid': self._evaluate('valid', stop)}
+    if costs['valid'] is None:
+      return
+    cost = costs['valid']['cost']
+    is_best = state.best_cost is None or cost < state.best_cost
+    if is_best:
+      costs['test'] = self._evaluate('test', stop)
+      if costs['test'] is None:
+        return
+    for split, values in costs.items():
+      self.log.write(state.step, split, values)
+    if is_best:
+      state.best_step, state.best_cost = state.step, cost
+      checkpoints.write_save(
+        self.folder,
+        checkpoints.BEST,
+        state.step,
+        {
+          checkpoints.WEIGHTS: checkpoints.weights_of(self.model),
+          trained_run.COSTS: costs,
+        },
+      )
+    self.log.write_scalars(state.step, {'Best_Valid_Cost': state.best_cost})
+    state.evaluated_step = state.step
+    self._save_last()
+    self._logged_at = time.monotonic() - pending
+    logging.info('Step %d: valid cost %.4f', state.step, cost)
+
+  def _save_last(self) -> None:
+    self._check_finite()
+    state, now = self.state, time.monotonic()
+    state.seconds += now - self._saved_at
+    state.totals = self.step.totals.numpy().tolist()
+    self._saved_at = now
+    progress = dataclasses.asdict(state) | {
+      'num_steps': self.hps.num_steps,
+      'save_every': self.hps.save_every,
+    }
+    self.saved = checkpoints.write_save(
+      self.folder,
+      checkpoints.LAST,
+      state.step,
+      {
+        checkpoints.WEIGHTS: checkpoints.weights_of(self.model),
+        _OPTIMIZER: checkpoints.optimizer_state_of(self.optimizer),
+        HISTORY: self.log.history(),
+        _STATE: progress,
+      },
+    )
+
+
+class _StopRequest:
+  """Notes SIGINT and SIGTERM in its block, and hands them on after it."""
+
+  def __enter__(self):
+    self.signal, self._previous = None, {}
+    if threading.current_thread() is threading.main_thread():
+      for number in (signal.SIGINT, signal.SIGTERM):
+        self._previous[number] = signal.signal(number, self._note)
+    return self
+
+  def _note(self, number, frame):
+    del frame
+    if number == signal.SIGINT and self.signal:
+      raise KeyboardInterrupt
+    self.signal = number
+
+  def __exit__(self, kind, error, trace):
+    for number, handler in self._previous.items():
+      signal.signal(number, handler or signal.SIG_DFL)
+    if kind is None and self.signal:
+      signal.raise_signal(self.signal)
+      raise SystemExit(128 + self.signal)

@@ -1,0 +1,89 @@
+"""What training writes down on its way: TensorBoard events and history.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import pathlib
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from embedding_rnn import files
+
+HISTORY = 'history.csv'
+COLUMNS = (
+  'step',  # training steps done
+  'split',  # train: mean over the steps since the last row; valid; test
+  'cost',
+  'r_cost',
+  'kl_cost',
+  'raw_kl',
+  'learning_rate',  # of the last step; train only, as is kl_weight
+  'kl_weight',
+  'seconds',  # that the steps, or the evaluation, took
+)
+_PREFIXES = {'train': 'Train', 'valid': 'Valid', 'test': 'Eval'}
+_TAGS = {
+  'cost': '{}_Cost',
+  'r_cost': '{}_Reconstr_Cost',
+  'kl_cost': '{}_KL_Cost',
+  'raw_kl': '{}_Raw_KL_Cost',
+  'seconds': 'Time_Taken_{}',
+  'learning_rate': 'Learning_Rate',
+  'kl_weight': 'KL_Weight',
+}
+
+
+class TrainingLog:
+  """Writes each point of a run's course to TensorBoard and history.csv.
+
+  history.csv only grows, row by row. A row that a crash tore, or that is later
+  than the save from which training goes on, is gone with the next start.
+
+  Args:
+    folder: the run's.
+    history: the content of history.csv to go on from; None to begin.
+  """
+
+  def __init__(self, folder: pathlib.Path, history: bytes | None = None):
+    self._path = folder / HISTORY
+    header = (','.join(COLUMNS) + '\n').encode()
+    with files.replacing(self._path) as temporary:
+      temporary.write_bytes(history or header)
+    self._file = self._path.open('ab')
+    self._writer = tf.summary.create_file_writer(str(folder))
+
+  def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
+    """Writes one point.
+
+    Args:
+      step: number of training steps done.
+      split: 'train', 'valid' or 'test'.
+      values: by column of history.csv.
+    """
+    line = io.StringIO()
+    row = {'step': step, 'split': split, **values}
+    csv.DictWriter(line, COLUMNS, lineterminator='\n').writerow(row)
+    self._file.write(line.getvalue().encode())
+    self._file.flush()
+    tags = {
+      _TAGS[name].format(_PREFIXES[split]): v for name, v in values.items()
+    }
+    self.write_scalars(step, tags)
+
+  def write_scalars(self, step: int, values: Mapping[str, float]) -> None:
+    """Writes values to TensorBoard alone, under their own tags."""
+    with self._writer.as_default(step=step):
+      for tag, value in values.items():
+        tf.summary.scalar(tag, value)
+    self._writer.flush()
+
+  def history(self) -> bytes:
+    """All of history.csv so far."""
+    return self._path.read_bytes()
+
+  def close(self) -> None:
+    """Closes the files."""
+    self._file.close()
+    self._writer.close()
