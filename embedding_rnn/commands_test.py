@@ -1,0 +1,66 @@
+import math
+
+import pytest
+from absl import logging
+
+from embedding_rnn import commands
+
+
+@pytest.fixture(autouse=True)
+def _verbosity():
+  before = logging.get_verbosity()
+  yield
+  logging.set_verbosity(before)
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    ValueError('7 is bad'),
+    FileNotFoundError('7 is bad'),
+    FloatingPointError('7 is bad'),
+  ],
+)
+def test_an_expected_error_becomes_a_message(error, caplog):
+  def main(argv):
+    raise error
+
+  assert commands.report_errors(main)(['command']) == 1
+  assert caplog.messages == ['Error: 7 is bad']
+
+
+def test_a_defect_keeps_its_traceback():
+  def main(argv):
+    raise TypeError('a defect')
+
+  with pytest.raises(TypeError, match='a defect'):
+    commands.report_errors(main)(['command'])
+
+
+def test_stray_arguments_are_refused_before_work(caplog):
+  def main(argv):
+    raise AssertionError('work was begun')
+
+  assert commands.report_errors(main)(['command', 'rnn_size=3']) == 1
+  assert "Unexpected argument 'rnn_size=3'" in caplog.text
+
+
+def test_success_gives_zero_and_interruption_130():
+  def interrupted(argv):
+    raise KeyboardInterrupt
+
+  assert commands.report_errors(lambda argv: None)(['command']) == 0
+  assert commands.report_errors(interrupted)(['command']) == 130
+
+
+def test_a_table_has_aligned_columns():
+  rows = [
+    {'note': 'bass', 'MSE': 1.23456, 'pitch': 48, 'cents': None},
+    {'note': 'a flute', 'MSE': 12.0, 'pitch': 100, 'cents': math.nan},
+  ]
+  assert commands.format_table(rows).splitlines() == [
+    'note        MSE  pitch  cents',
+    '-------  ------  -----  -----',
+    'bass      1.235     48      -',
+    'a flute  12.000    100      -',
+  ]

@@ -1,0 +1,89 @@
+"""What several tests need: a few embedded notes, and a tiny run of them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from absl import flags
+
+from embedding_rnn import data, notes, trained_run
+from embedding_rnn.embedding_rnn import Model
+from embedding_rnn.hparams import default_hps
+
+TINY = (
+  'rnn_size=16,enc_rnn_size=8,z_size=4,num_mixture=2,batch_size=4,num_steps=4,'
+  'save_every=2,difference_input=0,pca_dim_reduce=1,n_pca_components=8'
+)
+
+
+def tiny_collection(notes_per_split=12) -> notes.NoteCollection:
+  """A few embedded notes of several families in each split."""
+  whole = notes.load()
+  rng = np.random.default_rng(0)
+  rows = np.concatenate(
+    [
+      rng.choice(np.flatnonzero(whole.split == split), notes_per_split, False)
+      for split in range(3)
+    ]
+  )
+  return dataclasses.replace(
+    whole,
+    frames=whole.frames[rows],
+    midi_pitch=whole.midi_pitch[rows],
+    velocity=whole.velocity[rows],
+    instrument_ids=whole.instrument_ids[rows],
+    family_ids=whole.family_ids[rows],
+    split=whole.split[rows],
+    original_rows=np.zeros(0, np.int64),
+  )
+
+
+def tiny_run(data_dir, **overrides) -> trained_run.Run:
+  """A run of the least size, with weights as at the start of training."""
+  hps = default_hps().parse(TINY).override_from_dict(overrides)
+  dataset = data.open_dataset(data_dir, hps)
+  info = trained_run.describe_dataset(dataset, split_seed=0) | {'seed': 0}
+  return trained_run.Run(
+    folder='',
+    hps=hps,
+    model=Model(hps),
+    transforms=data.fit_transforms(dataset, hps),
+    info=info,
+    step=0,
+    costs={},
+  )
+
+
+@pytest.fixture(scope='session')
+def tiny_data_dir(tmp_path_factory):
+  """A data directory of 36 notes; not to be changed."""
+  folder = tmp_path_factory.mktemp('tiny') / 'data'
+  notes.write_data_dir(folder, tiny_collection())
+  return folder
+
+
+@pytest.fixture(scope='session')
+def run(tiny_data_dir):
+  """A tiny run of `tiny_data_dir`."""
+  return tiny_run(tiny_data_dir)
+
+
+@pytest.fixture(scope='session')
+def unconditional_run(tiny_data_dir):
+  """The same, but unconditional."""
+  return tiny_run(tiny_data_dir, unconditional=1)
+
+
+@pytest.fixture
+def parse_flags():
+  """A function that defines flags and parses a command line, for one test."""
+  before = set(flags.FLAGS)
+
+  def parse(define_flags, arguments):
+    define_flags()
+    flags.FLAGS(['command', *arguments])
+
+  yield parse
+  for name in set(flags.FLAGS) - before:
+    delattr(flags.FLAGS, name)
+  flags.FLAGS.unparse_flags()

@@ -1,0 +1,142 @@
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from embedding_rnn import figures
+
+_SAMPLE_RATE = 16000
+_HOP_LENGTH = 512
+
+
+def _frames(num_notes=None, seed=0):
+  shape = (20, 16) if num_notes is None else (num_notes, 20, 16)
+  return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def _sine(hz, amplitude=0.5):
+  time = np.arange(20 * _HOP_LENGTH) / _SAMPLE_RATE
+  return (amplitude * np.sin(2 * np.pi * hz * time)).astype(np.float32)
+
+
+def _texts(figure: Figure) -> str:
+  """Everything that is written in a figure outside of its ticks."""
+  texts = [figure.get_suptitle(), figure.get_supxlabel()]
+  for ax in figure.axes:
+    texts += [ax.get_title(), ax.get_xlabel(), ax.get_ylabel()]
+  return '\n'.join(texts)
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+  stream = io.BytesIO()
+  figure.savefig(stream, format='rgba')
+  width, height = (figure.get_size_inches() * figure.dpi).astype(int)
+  return np.frombuffer(stream.getvalue(), np.uint8).reshape(height, width, 4)
+
+
+@pytest.mark.parametrize('hz', [55.0, 261.6, 1000.0, 6000.0])
+def test_spectrogram_shows_a_sine_at_its_pitch_and_level(hz):
+  levels = figures.log_spectrogram_db(_sine(hz, amplitude=0.5))
+  row, level = levels[:, 20].argmax(), levels[:, 20].max()
+  edges_hz = np.geomspace(30, 8000, len(levels) + 1)
+  bin_hz = _SAMPLE_RATE / 4096
+  assert edges_hz[row] - bin_hz <= hz <= edges_hz[row + 1] + bin_hz
+  assert level == pytest.approx(20 * np.log10(0.5), abs=0.3)
+
+
+def test_spectrogram_of_silence_is_low_and_finite():
+  np.testing.assert_allclose(figures.log_spectrogram_db(np.zeros(5120)), -120)
+
+
+def test_note_figure_draws_what_it_is_given():
+  original, made = _frames(seed=1), _frames(seed=2)
+  figure = figures.note_figure(
+    original, made, _sine(440), _sine(440, 0.25), title='A flute', midi_pitch=69
+  )
+  images = [ax.images[0] for ax in figure.axes if ax.images]
+  shown = [image.get_array().T for image in images[:3]]
+  np.testing.assert_array_equal(shown[0], original)
+  np.testing.assert_array_equal(shown[1], made)
+  np.testing.assert_array_equal(shown[2], original - made)
+  limits = {image.get_clim() for image in images[:3]}
+  assert len(limits) == 1, 'the embeddings have different scales'
+  ((low, high),) = limits
+  assert low == -high, 'white is not zero'
+  assert images[3].get_clim() == images[4].get_clim()
+  assert images[0].get_extent()[1] == pytest.approx(20 * 0.032)
+  text = _texts(figure)
+  mse = np.mean((original - made) ** 2)
+  assert 'A flute' in text and f'MSE {mse:.3f}' in text
+  assert 'mean difference 6.0 dB' in text
+  for unit in ('time (s)', 'frequency (Hz)', 'dBFS', 'channel'):
+    assert unit in text
+  assert _pixels(figure).shape == (1000, 1600, 4)
+
+
+def test_note_figure_marks_the_pitch_on_the_strongest_row():
+  figure = figures.note_figure(
+    _frames(), _frames(), _sine(440), _sine(440), midi_pitch=69
+  )
+  marked = [ax for ax in figure.axes if ax.images and ax.lines]
+  assert len(marked) == 2
+  for ax in marked:
+    y = ax.lines[0].get_ydata()[0]
+    levels = ax.images[0].get_array()
+    _, _, bottom, top = ax.images[0].get_extent()
+    row = (y - bottom) / (top - bottom) * len(levels)
+    assert abs(row - (levels[:, 20].argmax() + 0.5)) < 3
+
+
+def test_note_figure_does_without_audio():
+  figure = figures.note_figure(_frames(), _frames())
+  assert sum(bool(ax.images) for ax in figure.axes) == 3
+  assert 'Hz' not in _texts(figure)
+
+
+def test_note_figure_refuses_what_does_not_belong_together():
+  with pytest.raises(ValueError, match=r'\(20, 16\) and \(19, 16\)'):
+    figures.note_figure(_frames(), _frames()[:19])
+  with pytest.raises(ValueError, match='both or none'):
+    figures.note_figure(_frames(), _frames(), _sine(440))
+
+
+def test_sample_figure_shows_frames_audio_and_pitch():
+  figure = figures.sample_figure(_frames(), _sine(440), midi_pitch=69)
+  images = [ax.images[0] for ax in figure.axes if ax.images]
+  np.testing.assert_array_equal(images[0].get_array().T, _frames())
+  (legend,) = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+  assert '440.0 Hz' in legend.get_texts()[0].get_text()
+  assert _pixels(figure).shape == (1000, 1600, 4)
+  without = figures.sample_figure(_frames(), midi_pitch=69)
+  assert sum(bool(ax.images) for ax in without.axes) == 1
+
+
+@pytest.mark.parametrize('has_audio', [True, False])
+def test_overview_puts_originals_above_reconstructions(has_audio):
+  originals, made = _frames(3, seed=1), _frames(3, seed=2)
+  audio = [_sine(hz) for hz in (110, 220, 440)] if has_audio else None
+  figure = figures.overview_figure(
+    originals, made, audio, audio, names=['bass', 'flute', 'organ']
+  )
+  axes = [ax for ax in figure.axes if ax.images]
+  assert len(axes) == (12 if has_audio else 6)
+  for i in range(3):
+    upper, lower = axes[i], axes[3 + i]
+    np.testing.assert_array_equal(upper.images[0].get_array().T, originals[i])
+    np.testing.assert_array_equal(lower.images[0].get_array().T, made[i])
+    assert upper.get_position().y0 > lower.get_position().y0
+  assert [ax.get_title() for ax in axes[:3]] == ['bass', 'flute', 'organ']
+
+
+def test_overview_refuses_names_that_are_too_few():
+  with pytest.raises(ValueError, match='2 notes and 1 names'):
+    figures.overview_figure(_frames(2), _frames(2), names=['bass'])
+
+
+def test_figures_of_equal_input_are_equal():
+  first, second = (
+    _pixels(figures.sample_figure(_frames(), _sine(440), midi_pitch=69))
+    for _ in range(2)
+  )
+  np.testing.assert_array_equal(first, second)

@@ -1,0 +1,32 @@
+"""Runs the experiments that are switched on in the last lines of this file.
+
+Examples:
+  python run.py
+  python run.py --hparam=num_steps=5000,rnn_size=512 --log_root=./more_logs
+  python run.py --resume
+
+With no data at hand, the embedded note collection is used. Every run needs a
+name of its own; it is kept in the folder log_root/name.
+"""
+
+import os
+
+from absl import app
+
+# TensorFlow reads it when it starts: warnings of its compiler are no news.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+from embedding_rnn import commands, run
+
+
+def main(argv):
+  """Switch experiments on and off here."""
+  del argv
+  run.default_run(local=True, exp_name='default_local')
+  # run.short_test(local=True)
+  # run.overfit(local=True)
+
+
+if __name__ == '__main__':
+  run.define_flags()
+  app.run(commands.report_errors(main))
