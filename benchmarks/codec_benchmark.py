@@ -77,9 +77,9 @@ def main(argv: list[str]) -> None:
           f'({1000 * taken / batch_size:.1f} ms a note)',
         )
       )
-  print(f'{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}')  # noqa: T201
+  print(f'{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}')
   for name, value in rows:
-    print(f'| {name:40} | {value:34} |')  # noqa: T201
+    print(f'| {name:40} | {value:34} |')
 
 
 if __name__ == '__main__':

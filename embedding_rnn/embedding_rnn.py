@@ -284,7 +284,7 @@ class Model(keras.Model):
     num_frames: int | None = None,
     temperature: float = 1.0,
     temperature_2: float = 1.0,
-    greedy: bool = False,
+    greedy: bool | str = False,
     seed: int | None = None,
   ) -> tf.Tensor:
     """New notes, frame by frame; see `sampling.sample`."""

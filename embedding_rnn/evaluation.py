@@ -25,11 +25,11 @@ def evaluate_reconstruction(
 
   Args:
     run: a conditional run; reconstructs from the mean of z, each value being
-      the mean of its likeliest component.
+      the mean of its mixture.
     dataset: its data.
     split: 'train', 'valid' or 'test'.
     unconditional_run: a run that knows neither z nor pitch. It has two ways to
-      guess all notes at once, its likeliest note and the mean of 64 samples;
+      guess all notes at once, its mean note and the mean of 64 samples;
       the better one counts.
 
   Returns:
@@ -49,9 +49,7 @@ def evaluate_reconstruction(
   starts = range(0, len(rows), _CHUNK_SIZE)
   for start in tqdm(starts, desc=f'Evaluating {split}', unit='chunk'):
     notes, pitches = dataset.notes(rows[start : start + _CHUNK_SIZE])
-    made = run.reconstruct(
-      notes, pitches, greedy=True, temperature_2=0.0, seed=0
-    )
+    made = run.reconstruct(notes, pitches, greedy='mean', seed=0)
     mean_frame = notes.mean(axis=1, keepdims=True)
     estimates = [made, mean_frame, *guesses]
     totals += [
@@ -73,6 +71,6 @@ def _guesses(run: Run) -> list[np.ndarray]:
   """Two notes `[T, W]` with which an unconditional run may guess any note."""
   pitches = np.zeros((_NUM_AVERAGED, run.hps.context_vec_size), np.float32)
   pitches[:, 60] = 1.0  # Without effect; it says how many notes are wanted.
-  likeliest = run.sample(pitches[:1], greedy=True, temperature_2=0.0, seed=0)
+  mean_note = run.sample(pitches[:1], greedy='mean', seed=0)
   samples = run.sample(pitches, seed=0)
-  return [np.asarray(likeliest)[0], np.mean(samples, axis=0)]
+  return [np.asarray(mean_note)[0], np.mean(samples, axis=0)]

@@ -38,7 +38,7 @@ class Mixture(NamedTuple):
     normal: tf.Tensor,
     temperature: tf.Tensor | float = 1.0,
     temperature_2: tf.Tensor | float = 1.0,
-    greedy: bool = False,
+    greedy: bool | str = False,
   ) -> tf.Tensor:
     """Values `[...]` made from given random numbers.
 
@@ -49,8 +49,11 @@ class Mixture(NamedTuple):
       temperature: divides the log weights; each mixture is then normalised on
         its own. Below 1 the likely components become likelier.
       temperature_2: scales the variance of the component.
-      greedy: take the likeliest component instead of drawing one.
+      greedy: True takes the likeliest component instead of drawing one; 'mean'
+        takes the mean of the whole mixture, and no noise.
     """
+    if greedy == 'mean':
+      return tf.reduce_sum(tf.exp(self.logmix) * self.mean, axis=-1)
     if greedy:
       index = tf.argmax(self.logmix, axis=-1, output_type=tf.int32)
     else:

@@ -14,7 +14,7 @@ def sample(
   num_frames: int | None = None,
   temperature: float = 1.0,
   temperature_2: float = 1.0,
-  greedy: bool = False,
+  greedy: bool | str = False,
   seed: int | None = None,
   batch_size: int | None = None,
 ) -> tf.Tensor:
@@ -28,8 +28,9 @@ def sample(
     temperature: of the choice of a component, above 0; below 1 it favours the
       likely ones.
     temperature_2: of the component's noise, at least 0: its variance is scaled.
-    greedy: take the likeliest component. Noise is still added, as in 2017; with
-      temperature_2=0 the result is deterministic.
+    greedy: True takes the likeliest component. Noise is still added, as in
+      2017; with temperature_2=0 the result is deterministic. 'mean' is truly
+      greedy: each value is the mean of its mixture.
     seed: of all randomness; fresh randomness if None. A note's randomness
       depends on its place in the batch, not on the size of the batch.
     batch_size: notes to sample at a time; all if None. The result does not
@@ -46,6 +47,8 @@ def sample(
     raise ValueError(f'num_frames={num_frames}: expected at least 1.')
   if not temperature > 0:
     raise ValueError(f'temperature={temperature}: expected more than 0.')
+  if greedy not in (False, True, 'mean'):
+    raise ValueError(f"greedy={greedy!r}: expected False, True or 'mean'.")
   if not temperature_2 >= 0:
     raise ValueError(f'temperature_2={temperature_2}: expected at least 0.')
   if pitches is None:

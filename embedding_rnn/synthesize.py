@@ -21,6 +21,7 @@ from embedding_rnn import commands, data, figures, files, metrics, outputs
 from embedding_rnn.trained_run import Run, load_run
 
 _NUM_PITCHES = 128  # MIDI
+_GREEDY = {'no': False, 'component': True, 'mean': 'mean'}
 _MAX_OVERVIEW = 6  # notes side by side that one can still see
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
@@ -35,7 +36,7 @@ def synthesize(
   pitches: Sequence[int] = (48, 60, 72),
   temperature: float = 1.0,
   temperature_2: float = 1.0,
-  greedy: bool = False,
+  greedy: bool | str = False,
   seed: int = 0,
 ) -> dict[str, Any]:
   """Writes reconstructions of held-out notes, and new notes.
@@ -54,7 +55,7 @@ def synthesize(
     pitches: the MIDI pitch of each new note.
     temperature: of the choice of a mixture component, above 0.
     temperature_2: of a component's noise, at least 0.
-    greedy: take the likeliest component.
+    greedy: True takes the likeliest component, 'mean' the mixture's mean.
     seed: of the choice of notes and of all randomness, at least 0.
 
   Returns:
@@ -81,7 +82,7 @@ def synthesize(
   settings = {
     'temperature': float(temperature),
     'temperature_2': float(temperature_2),
-    'greedy': bool(greedy),
+    'greedy': greedy,
     'seed': int(seed),
   }
   writer = outputs.Writer(folder, codec)
@@ -322,7 +323,12 @@ def define_flags() -> None:
   flags.DEFINE_float(
     'temperature_2', 1.0, "Of a component's noise; 0 for none."
   )
-  flags.DEFINE_bool('greedy', False, 'Take the likeliest component.')
+  flags.DEFINE_enum(
+    'greedy',
+    'no',
+    list(_GREEDY),
+    "Take the likeliest component, or the mixture's mean.",
+  )
   flags.DEFINE_integer('seed', 0, 'The same seed gives the same files.')
 
 
@@ -352,6 +358,8 @@ def main(argv: list[str]) -> None:
   run = load_run(args.run_dir)
   dataset = run.open_dataset(args.data_dir)
   output_dir = args.output_dir or os.path.join(args.run_dir, 'synthesis')
-  summary = synthesize(run, dataset, output_dir, greedy=args.greedy, **settings)
+  summary = synthesize(
+    run, dataset, output_dir, greedy=_GREEDY[args.greedy], **settings
+  )
   logging.info('%s', format_summary(summary))
   logging.info('Audio and figures are in %s', output_dir)

@@ -76,7 +76,7 @@ class Run:
     *,
     temperature: float = 1.0,
     temperature_2: float = 1.0,
-    greedy: bool = False,
+    greedy: bool | str = False,
     seed: int | None = 0,
     batch_size: int = 64,
   ) -> np.ndarray:
@@ -128,7 +128,7 @@ class Run:
     num_frames: int | None = None,
     temperature: float = 1.0,
     temperature_2: float = 1.0,
-    greedy: bool = False,
+    greedy: bool | str = False,
     seed: int | None = 0,
     batch_size: int = 64,
   ) -> np.ndarray:
@@ -142,8 +142,8 @@ class Run:
       num_frames: T; hps.max_seq_len if None.
       temperature: of the choice of a component, above 0.
       temperature_2: scales the variance of the component's noise, at least 0.
-      greedy: take the likeliest component; with temperature_2=0 the result is
-        deterministic.
+      greedy: True takes the likeliest component, and with temperature_2=0 is
+        deterministic; 'mean' takes the mean of the whole mixture.
       seed: of all randomness; fresh randomness if None. A note's depends on its
         place among the notes, not on their number.
       batch_size: notes at a time; the result does not depend on it, beyond

@@ -1,0 +1,171 @@
+"""Speed of training and sampling, against the machine and against 2017.
+
+  python benchmarks/speed.py
+  python benchmarks/speed.py --models=default_hps --repeats=9
+
+A training step is measured as an effective rate: the operations that the 2017
+graph spends on it (matrix products, three times the forward pass) over our
+time, as a fraction of the float32 matrix-product peak measured just before and
+just after it. Sampling is measured against the 2017 times on a machine of the
+same kind, which had two cores and ran a float32 matrix product at 155 GFLOP/s;
+the peak measured here is printed beside it. Each model runs in a process of its
+own, so that its peak of memory is its own.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+from tqdm import tqdm
+
+# What the 2017 graphs take: GFLOP of a training step, its GB, and seconds of
+# sampling one sequence of 125 frames.
+MODELS = {
+  'default_hps': ('', 562, 4.8, 0.525),
+  'blog_13': (
+    'rnn_size=1024,model=layer_norm,num_layers=2,enc_rnn_size=1024,z_size=128,'
+    'num_mixture=20,batch_size=32',
+    557,
+    13.5,
+    1.40,
+  ),
+}
+NUM_FRAMES, WIDTH, PITCHES = 125, 16, 128
+
+_MODELS = flags.DEFINE_list('models', list(MODELS), 'Models to measure.')
+_REPEATS = flags.DEFINE_integer('repeats', 7, 'Repeats of each measurement.')
+_CHILD = flags.DEFINE_string('child', None, 'For the processes it starts.')
+
+
+def _peak_gflops(tf):
+  """The rate of a 2048-square float32 matrix product, median of six."""
+  a = tf.random.normal([2048, 2048])
+  seconds = []
+  for _ in range(6):
+    start = time.perf_counter()
+    tf.linalg.matmul(a, a)[0, 0].numpy()
+    seconds.append(time.perf_counter() - start)
+  return 2 * 2048**3 / sorted(seconds)[3] / 1e9
+
+
+def _median(values):
+  return sorted(values)[len(values) // 2]
+
+
+def _measure_training(name, repeats):
+  """Time to the first step, effective rates, and peak memory."""
+  import tensorflow as tf  # noqa: PLC0415 (its import is part of the time)
+
+  import embedding_rnn  # noqa: PLC0415
+  from embedding_rnn import training_step  # noqa: PLC0415
+  from embedding_rnn.embedding_rnn import make_optimizer  # noqa: PLC0415
+
+  overrides, gflop, _, _ = MODELS[name]
+  hps = embedding_rnn.default_hps().parse(overrides)
+  model = embedding_rnn.Model(hps)
+  optimizer = make_optimizer(hps)
+  optimizer.build(model.trainable_variables)
+  step = training_step.make_training_step(model, optimizer, 0)
+  batch = tf.random.stateless_normal(
+    [hps.batch_size, NUM_FRAMES + 1, WIDTH], [0, 0]
+  )
+  pitches = tf.one_hot(tf.range(hps.batch_size) % PITCHES, PITCHES)
+
+  def train():
+    step.function(batch, pitches)
+    step.totals.numpy()
+
+  train()
+  first = time.clock_gettime(time.CLOCK_BOOTTIME) - _process_start()
+  train()
+  seconds, ratios, peaks = [], [], [_peak_gflops(tf)]
+  for _ in range(repeats):
+    start = time.perf_counter()
+    train()
+    seconds.append(time.perf_counter() - start)
+    peaks.append(_peak_gflops(tf))
+    ratios.append(gflop / seconds[-1] / (sum(peaks[-2:]) / 2))
+  memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+  return {
+    'first_step_s': first,
+    'step_s': _median(seconds),
+    'ratio': _median(ratios),
+    'ratio_range': [min(ratios), max(ratios)],
+    'peak_gflops': _median(peaks),
+    'memory_gb': memory,
+  }
+
+
+def _process_start():
+  with open('/proc/self/stat') as f:
+    ticks = int(f.read().rsplit(')', 1)[1].split()[19])
+  return ticks / 100
+
+
+def _measure_sampling(name, repeats):
+  """Seconds a sequence at batch 1 and batch 64."""
+  import tensorflow as tf  # noqa: PLC0415
+
+  import embedding_rnn  # noqa: PLC0415
+
+  hps = embedding_rnn.default_hps().parse(MODELS[name][0])
+  model = embedding_rnn.Model(hps)
+  result = {'peak_gflops': _peak_gflops(tf)}
+  for batch_size in (1, 64):
+    pitches = tf.one_hot([60] * batch_size, PITCHES)
+    model.sample(pitches, seed=0)
+    seconds = []
+    for _ in range(repeats):
+      start = time.perf_counter()
+      model.sample(pitches, seed=0).numpy()
+      seconds.append((time.perf_counter() - start) / batch_size)
+    result[f'batch_{batch_size}'] = _median(seconds)
+  return result
+
+
+def _run_child(kind, name):
+  command = [sys.executable, __file__, f'--child={kind}', f'--models={name}']
+  command.append(f'--repeats={_REPEATS.value}')
+  output = subprocess.run(
+    command, check=True, capture_output=True, text=True
+  ).stdout
+  return json.loads(output.splitlines()[-1])
+
+
+def main(_):
+  """Prints the tables."""
+  if _CHILD.value:
+    measure = globals()[f'_measure_{_CHILD.value}']
+    print(json.dumps(measure(_MODELS.value[0], _REPEATS.value)))
+    return
+  kinds = ('training', 'sampling')
+  jobs = [(kind, name) for kind in kinds for name in _MODELS.value]
+  results = {job: _run_child(*job) for job in tqdm(jobs, unit='model')}
+  print(
+    '| training | s a step | of the peak (range) | memory, GB (2017) '
+    '| first step after, s |\n|---|---|---|---|---|'
+  )
+  for name in _MODELS.value:
+    r, memory = results['training', name], MODELS[name][2]
+    low, high = r['ratio_range']
+    print(
+      f'| {name} | {r["step_s"]:.2f} | {r["ratio"]:.2f} ({low:.2f}-{high:.2f}) '
+      f'of {r["peak_gflops"]:.0f} GFLOP/s | {r["memory_gb"]:.2f} ({memory}) '
+      f'| {r["first_step_s"]:.1f} |'
+    )
+  print('\n| sampling | s a sequence | of 2017 |\n|---|---|---|')
+  for name in _MODELS.value:
+    r, before = results['sampling', name], MODELS[name][3]
+    for batch_size in (1, 64):
+      seconds = r[f'batch_{batch_size}']
+      print(
+        f'| {name}, batch {batch_size} | {seconds:.4f} '
+        f'| 1/{before / seconds:.1f} (peak {r["peak_gflops"]:.0f} GFLOP/s) |'
+      )
+
+
+if __name__ == '__main__':
+  app.run(main)
