@@ -84,12 +84,14 @@ class Model(keras.Model):
       self._build_encoder()
     self._build_decoder()
     self.built = True
-    # Sampling from given random numbers, see sampling.generate.
-    self.generate = tf.function(
-      functools.partial(sampling.generate, self),
-      autograph=False,
-      jit_compile=compilation.prefers_xla(),
-    )
+    self._generate = {
+      jit_compile: tf.function(
+        functools.partial(sampling.generate, self),
+        autograph=False,
+        jit_compile=jit_compile,
+      )
+      for jit_compile in (False, True)
+    }
 
   def _build_encoder(self):
     hps = self.hps
@@ -298,6 +300,12 @@ class Model(keras.Model):
       greedy=greedy,
       seed=seed,
     )
+
+  def generate(self, pitches, z, uniform, normal, *settings) -> tf.Tensor:
+    """`sampling.generate`, compiled: notes from given random numbers."""
+    jit_compile = compilation.prefers_xla_for_sampling(uniform.shape[0])
+    generate = self._generate[jit_compile]
+    return generate(pitches, z, uniform, normal, *settings)
 
   # The Keras protocol.
 

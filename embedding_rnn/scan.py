@@ -21,7 +21,9 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 # Frames times notes of one product for a weight gradient.
-CHUNK_COLUMNS = 1024
+CHUNK_COLUMNS = 512
+# Frames whose replay may run ahead; each one more costs memory.
+PARALLEL_FRAMES = 4
 
 # product(name, a, plus=None) -> kernels[name] @ a + plus
 Product = Callable[..., tf.Tensor]
@@ -144,6 +146,7 @@ class _Loop:
       body,
       (1, state, states, kept),
       maximum_iterations=self.num_frames - 1,
+      parallel_iterations=PARALLEL_FRAMES,
     )
     return state, states, dict(zip(results, kept, strict=True))
 
@@ -203,6 +206,7 @@ class _Loop:
         frame_body,
         (k, 0, d_state, d_params, input_rows, pair_rows),
         maximum_iterations=chunk,
+        parallel_iterations=PARALLEL_FRAMES,
       )
       rows = [r.stack() for r in pair_rows]
       products = map(_outer_product, rows[0::2], rows[1::2])
@@ -214,6 +218,7 @@ class _Loop:
       chunk_body,
       (self.num_frames - 2, d_state, d_params, d_kernels, input_rows),
       maximum_iterations=-(-(self.num_frames - 1) // chunk),
+      parallel_iterations=PARALLEL_FRAMES,
     )
     rows = [r.stack() for r in input_rows]
     d_inputs = dict(zip(inputs_order, rows, strict=True))
