@@ -10,6 +10,7 @@ Example:
 import os
 import pathlib
 import platform
+import sys
 import time
 from collections.abc import Callable
 
@@ -18,13 +19,16 @@ import soundfile
 from absl import app, flags
 from tqdm import tqdm
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from a clone, installed or not.
+
 from embedding_rnn import codec as codec_lib
 from embedding_rnn import metrics
 
 _REPEATS = flags.DEFINE_integer(
   'repeats', 5, 'Runs of each measurement; the best counts.', lower_bound=1
 )
-_NOTES = pathlib.Path(codec_lib.__file__).parent / 'testdata' / 'nsynth'
+_NOTES = ROOT / 'embedding_rnn' / 'testdata' / 'nsynth'
 _BATCH_SIZES = (1, 32)
 
 

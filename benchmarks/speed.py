@@ -13,6 +13,8 @@ own, so that its peak of memory is its own.
 """
 
 import json
+import os
+import pathlib
 import resource
 import subprocess
 import sys
@@ -20,6 +22,9 @@ import time
 
 from absl import app, flags
 from tqdm import tqdm
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from a clone, installed or not.
 
 # What the 2017 graphs take: GFLOP of a training step, its GB, and seconds of
 # sampling one sequence of 125 frames.
@@ -35,8 +40,12 @@ MODELS = {
 }
 NUM_FRAMES, WIDTH, PITCHES = 125, 16, 128
 
-_MODELS = flags.DEFINE_list('models', list(MODELS), 'Models to measure.')
-_REPEATS = flags.DEFINE_integer('repeats', 7, 'Repeats of each measurement.')
+_MODELS = flags.DEFINE_multi_enum(
+  'models', list(MODELS), list(MODELS), 'Models to measure.'
+)
+_REPEATS = flags.DEFINE_integer(
+  'repeats', 7, 'Repeats of each measurement.', lower_bound=1
+)
 _CHILD = flags.DEFINE_string('child', None, 'For the processes it starts.')
 
 
@@ -130,7 +139,7 @@ def _run_child(kind, name):
   command = [sys.executable, __file__, f'--child={kind}', f'--models={name}']
   command.append(f'--repeats={_REPEATS.value}')
   output = subprocess.run(
-    command, check=True, capture_output=True, text=True
+    command, check=True, stdout=subprocess.PIPE, text=True
   ).stdout
   return json.loads(output.splitlines()[-1])
 
@@ -141,6 +150,9 @@ def main(_):
     measure = globals()[f'_measure_{_CHILD.value}']
     print(json.dumps(measure(_MODELS.value[0], _REPEATS.value)))
     return
+  with open('/proc/cpuinfo') as f:
+    names = {x.split(':')[1].strip() for x in f if x.startswith('model name')}
+  print(f'{", ".join(names)}, {os.cpu_count()} cores\n')
   kinds = ('training', 'sampling')
   jobs = [(kind, name) for kind in kinds for name in _MODELS.value]
   results = {job: _run_child(*job) for job in tqdm(jobs, unit='model')}

@@ -21,6 +21,7 @@ MAKERS = {
 
 def built(kind, width, **kwargs):
   """A cell whose weights are all random, so that none hides behind zeros."""
+  keras.utils.set_random_seed(0)
   cell = MAKERS[kind](**kwargs)
   cell.build((None, width))
   rng = np.random.default_rng(0)

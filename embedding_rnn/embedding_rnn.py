@@ -162,6 +162,13 @@ class Model(keras.Model):
 
   def context(self, pitches: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     """What tells the decoder the note: `[Z + C, B]`, feature-major."""
+    pitches = tf.convert_to_tensor(pitches)
+    size = self.hps.context_vec_size
+    if pitches.shape.rank != 2 or pitches.shape[1] != size:
+      raise ValueError(
+        f'pitches of shape {tuple(pitches.shape)}: expected one-hots '
+        f'[B, {size}].'
+      )
     y = tf.tanh(z) if self.hps.clip_z_with_tanh else z
     return tf.transpose(tf.concat([y, tf.cast(pitches, y.dtype)], axis=1))
 
@@ -379,10 +386,17 @@ class Model(keras.Model):
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
   """(learning_rate - min) * decay_rate ** step + min."""
 
-  def __init__(self, hps: HParams):
-    self.first = hps.learning_rate
-    self.decay_rate = hps.decay_rate
-    self.floor = hps.min_learning_rate
+  def __init__(
+    self, learning_rate: float, decay_rate: float, min_learning_rate: float
+  ):
+    self.first = learning_rate
+    self.decay_rate = decay_rate
+    self.floor = min_learning_rate
+
+  @classmethod
+  def of(cls, hps: HParams) -> 'LearningRate':
+    """The one that hyperparameters ask for."""
+    return cls(hps.learning_rate, hps.decay_rate, hps.min_learning_rate)
 
   def __call__(self, step):
     decay = tf.pow(self.decay_rate, tf.cast(step, tf.float32))
@@ -404,7 +418,7 @@ def kl_weight_at(hps: HParams, step: tf.Tensor) -> tf.Tensor:
 
 def make_optimizer(hps: HParams) -> keras.optimizers.Optimizer:
   """The 2017 optimiser: Adam with TensorFlow 1's defaults."""
-  return keras.optimizers.Adam(LearningRate(hps), epsilon=1e-8)
+  return keras.optimizers.Adam(LearningRate.of(hps), epsilon=1e-8)
 
 
 def _check(hps: HParams) -> None:

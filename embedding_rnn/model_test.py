@@ -92,6 +92,12 @@ def test_unconditional_ignores_pitch_and_has_no_encoder():
     model.sample(pitches, z=np.zeros([B, 3]))
 
 
+def test_pitches_must_be_one_hots(model):
+  batch, _ = make_batch()
+  with pytest.raises(ValueError, match=r'expected one-hots \[B, 128\]'):
+    model.compute_costs(batch, np.full(B, 60))
+
+
 def test_conditional_needs_pitch_and_z(model):
   batch, _ = make_batch()
   with pytest.raises(ValueError, match='needs pitches'):
@@ -169,7 +175,8 @@ def test_fit_with_another_optimizer():
 def test_schedules():
   hps = embedding_rnn.default_hps()
   steps = np.array([0, 1, 100, 50000], np.int64)
-  rate = model_lib.LearningRate(hps)
+  rate = model_lib.LearningRate.of(hps)
+  rate = model_lib.LearningRate.from_config(rate.get_config())
   expected = (1e-3 - 1e-5) * 0.9999 ** steps.astype(float) + 1e-5
   np.testing.assert_allclose([rate(k) for k in steps], expected, rtol=1e-3)
   expected = 1 - (1 - 0.01) * 0.99995 ** steps.astype(float)

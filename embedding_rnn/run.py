@@ -250,7 +250,8 @@ def _train(plan: Mapping[str, HParams], local: bool) -> list[Run]:
     _check_run_name(run_name)
   hps = next(iter(plan.values()))
   prepare_data(args.data_dir, hps)
-  data.open_dataset(args.data_dir, hps, training.SPLIT_SEED)
+  dataset = data.open_dataset(args.data_dir, hps, training.SPLIT_SEED)
+  synthesize.dataset_codec(dataset, hps.seq_width)
   runs = []
   for i, (run_name, hps) in enumerate(plan.items()):
     folder = _run_dir(run_name)

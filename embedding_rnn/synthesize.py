@@ -43,7 +43,7 @@ def synthesize(
 
   For each note there is audio (.wav, 16-bit) and a figure (.png);
   `summary.json` lists all that belongs together and what was measured. The same
-  arguments give the same bytes. Frames of an unknown codec give figures alone.
+  arguments give the same bytes. Data that names no codec give figures alone.
 
   Args:
     run: a trained run.
@@ -169,18 +169,29 @@ def _check_codec(run, dataset) -> codecs.Codec | None:
       f'{dataset.data_dir!r} has those of {dataset.codec!r}; set data_dir to '
       'the data of the run.'
     )
-  if expected is None:
+  return dataset_codec(dataset, run.hps.seq_width)
+
+
+def dataset_codec(
+  dataset: data.NoteDataset, seq_width: int
+) -> codecs.Codec | None:
+  """The codec of a data set; None, with a warning, if it does not say.
+
+  Raises:
+    ValueError: for an unknown codec, or one of another width than `seq_width`.
+  """
+  if dataset.codec is None:
     logging.warning(
       'The data does not say which codec it is of, so that there will be '
       'figures, but no audio. If you know it, add {"codec": "name"} as '
       'dataset.json to the data before training.'
     )
     return None
-  codec = codecs.get_codec(expected)
-  if codec.num_channels != run.hps.seq_width:
+  codec = codecs.get_codec(dataset.codec)
+  if codec.num_channels != seq_width:
     raise ValueError(
-      f'The codec {expected!r} has frames of {codec.num_channels} channels, '
-      f'but seq_width is {run.hps.seq_width}; correct dataset.json.'
+      f'The codec {dataset.codec!r} has frames of {codec.num_channels} '
+      f'channels, but seq_width is {seq_width}; correct dataset.json.'
     )
   return codec
 

@@ -175,6 +175,7 @@ def _compare(prefix, weights, shapes):
     raise ValueError(
       f'Checkpoint {prefix} is of a model with other hyperparameters: '
       + '; '.join(wrong)
+      + '. Give the model those of the checkpoint.'
     )
 
 

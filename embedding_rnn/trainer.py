@@ -191,7 +191,7 @@ class Trainer:
     last = state.step - 1
     values = dict(zip(Costs._fields, means.tolist(), strict=True))
     values |= {
-      'learning_rate': float(LearningRate(self.hps)(last)),
+      'learning_rate': float(LearningRate.of(self.hps)(last)),
       'kl_weight': float(kl_weight_at(self.hps, last)),
       'seconds': now - self._logged_at,
     }

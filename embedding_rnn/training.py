@@ -17,6 +17,7 @@ from embedding_rnn.trainer import NonFiniteCostError, Trainer, read_state
 
 __all__ = ['NonFiniteCostError', 'train']
 
+_MAX_SEED = 2**31  # TensorFlow gets it as an int32
 SPLIT_SEED = 0  # the same for all runs, so that their costs compare
 
 
@@ -57,6 +58,7 @@ def train(
     CheckpointError: a file of the run is damaged.
     ValueError: for bad data or hyperparameters.
   """
+  _check(hps, seed)
   folder = pathlib.Path(run_dir)
   if checkpoint_path is not None:
     checkpoint_path = os.path.abspath(checkpoint_path)
@@ -137,21 +139,33 @@ def _check_same(run, hps, seed, checkpoint_path) -> None:
     )
 
 
-def _initial_model(hps, seed, checkpoint_path) -> Model:
-  if seed < 0:
-    raise ValueError(f'seed={seed}: expected at least 0.')
+def _check(hps, seed) -> None:
+  if not (seed >= 0 and 0 <= seed + hps.trial < _MAX_SEED):
+    raise ValueError(
+      f'seed={seed} and trial={hps.trial}: expected a seed of at least 0, and '
+      f'a sum from 0 to {_MAX_SEED - 1}.'
+    )
   for name in ('num_steps', 'save_every'):
     if getattr(hps, name) < 1:
       raise ValueError(f'{name}={getattr(hps, name)}: expected at least 1.')
+
+
+def _initial_model(hps, seed, checkpoint_path) -> Model:
   keras.utils.set_random_seed(seed + hps.trial)
   model = Model(hps)
   if checkpoint_path is None:
     return model
   if checkpoints.is_run(checkpoint_path):
-    weights = load_run(checkpoint_path).model
-    checkpoints.assign_weights(
-      model, checkpoints.weights_of(weights), checkpoint_path
-    )
+    other = load_run(checkpoint_path)
+    try:
+      checkpoints.assign_weights(
+        model, checkpoints.weights_of(other.model), checkpoint_path
+      )
+    except checkpoints.CheckpointError as e:
+      raise ValueError(
+        f"The weights of '{checkpoint_path}' do not fit: it has the "
+        f'hyperparameters {other.hps}. Give those of the model with --hparam.'
+      ) from e
   else:
     restore_tf1_checkpoint(model, checkpoint_path)
   return model
