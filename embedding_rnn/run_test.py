@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from absl import logging
 
 import embedding_rnn
 from embedding_rnn import notes, run, training
@@ -37,9 +38,12 @@ def trained(monkeypatch):
 
 @pytest.mark.slow
 def test_default_run_trains_compares_and_writes_notes(
-  flags, tiny_data_dir, tmp_path, monkeypatch, caplog
+  flags, tiny_data_dir, tmp_path, monkeypatch
 ):
-  caplog.set_level('INFO')
+  lines = []
+  monkeypatch.setattr(
+    logging, 'info', lambda text, *values: lines.append(text % values)
+  )
   monkeypatch.setattr(run, '_NUM_NOTES', 1)
   monkeypatch.setattr(run, '_SAMPLE_PITCHES', (60,))
   flags(f'--hparam={TINY}', data_dir=tiny_data_dir)
@@ -64,7 +68,7 @@ def test_default_run_trains_compares_and_writes_notes(
     f'tensorboard --logdir={tmp_path / "logs"}',
     'Finished after',
   ):
-    assert said in caplog.text
+    assert said in '\n'.join(lines)
   weights = {path: path.read_bytes() for path in folder.glob('best-*/*')}
   with pytest.raises(FileExistsError, match=r'There is a run.*--resume'):
     run.default_run(local=True, exp_name='tiny')

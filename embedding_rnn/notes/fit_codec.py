@@ -25,8 +25,6 @@ from embedding_rnn.codec import (
 )
 from embedding_rnn.notes import make_notes
 
-_OUTPUT = flags.DEFINE_string('output', None, 'File to write, .npz.')
-
 
 def analyse_training_notes(soundfont: str) -> tuple[np.ndarray, np.ndarray]:
   """Features [N, T, features] in dB and pitches [N] of the training split."""
@@ -83,7 +81,7 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   soundfont = flags.FLAGS.soundfont
   linear_map = fit(*analyse_training_notes(soundfont))
-  path = pathlib.Path(_OUTPUT.value)
+  path = pathlib.Path(flags.FLAGS.output)
   with notes.replacing(path) as temporary, temporary.open('wb') as file:
     arrays = linear_map._asdict().items()
     np.savez_compressed(file, **{k: a.astype(np.float32) for k, a in arrays})
@@ -91,5 +89,6 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.mark_flag_as_required('output')
+  make_notes.define_soundfont_flag()
+  flags.DEFINE_string('output', None, 'File to write, .npz.', required=True)
   app.run(main)

@@ -14,6 +14,7 @@ Example, with FluidSynth and a soundfont from Debian:
 """
 
 import contextlib
+import ctypes
 import json
 import pathlib
 import re
@@ -31,15 +32,6 @@ from embedding_rnn.codec import HarmonicCodec
 
 DEFAULT_SOUNDFONT = '/usr/share/sounds/sf2/FluidR3_GM.sf2'
 
-_SOUNDFONT = flags.DEFINE_string(
-  'soundfont', DEFAULT_SOUNDFONT, 'General MIDI soundfont (.sf2) to render.'
-)
-_OUTPUT_DIR = flags.DEFINE_string(
-  'output_dir', None, 'Folder to write the collection to.'
-)
-_LIMIT = flags.DEFINE_integer(
-  'limit', None, 'Render only this many notes, evenly chosen.', lower_bound=1
-)
 
 SAMPLE_RATE = HarmonicCodec.sample_rate
 NUM_SAMPLES = 4 * SAMPLE_RATE
@@ -137,11 +129,17 @@ def split_programs() -> dict[int, int]:
   return splits
 
 
+def _seed_dither() -> None:
+  # The first synth of a process fills its table of dither with C's rand().
+  ctypes.CDLL(None).srand(1)
+
+
 @contextlib.contextmanager
 def _open_synth(soundfont: str, program: int) -> Iterator:
   """A fresh FluidSynth playing one program on channel 0, effects off."""
   import fluidsynth  # noqa: PLC0415 - only rendering needs the library
 
+  _seed_dither()
   synth = fluidsynth.Synth(
     gain=_GAIN,
     samplerate=_RENDER_RATE,
@@ -189,6 +187,7 @@ def program_names(soundfont: str) -> dict[int, str]:
   """The soundfont's own names of the programs that are played."""
   import fluidsynth  # noqa: PLC0415
 
+  _seed_dither()
   synth = fluidsynth.Synth(**{'synth.dynamic-sample-loading': 1})
   try:
     font = synth.sfload(soundfont)
@@ -296,25 +295,44 @@ def write_collection(
     np.savez_compressed(file, **arrays)
 
 
+def define_soundfont_flag() -> None:
+  """Defines --soundfont."""
+  flags.DEFINE_string(
+    'soundfont', DEFAULT_SOUNDFONT, 'General MIDI soundfont (.sf2) to render.'
+  )
+
+
+def define_flags() -> None:
+  """Defines the flags of `main`."""
+  define_soundfont_flag()
+  flags.DEFINE_string(
+    'output_dir', None, 'Folder to write the collection to.', required=True
+  )
+  flags.DEFINE_integer(
+    'limit', None, 'Render only this many notes, evenly chosen.', lower_bound=1
+  )
+
+
 def main(argv: list[str]) -> None:
   """Renders, encodes and writes the collection."""
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
-  if not pathlib.Path(_SOUNDFONT.value).is_file():
+  args = flags.FLAGS
+  if not pathlib.Path(args.soundfont).is_file():
     raise app.UsageError(
-      f'No soundfont at {_SOUNDFONT.value}; give one with --soundfont, or '
+      f'No soundfont at {args.soundfont}; give one with --soundfont, or '
       'install fluid-soundfont-gm.'
     )
   plan = plan_notes()
-  if _LIMIT.value is not None:
-    chosen = np.linspace(0, len(plan) - 1, min(_LIMIT.value, len(plan)))
+  if args.limit is not None:
+    chosen = np.linspace(0, len(plan) - 1, min(args.limit, len(plan)))
     plan = [plan[place] for place in chosen.astype(int)]
-  collection = make_collection(_SOUNDFONT.value, plan)
-  folder = pathlib.Path(_OUTPUT_DIR.value)
-  write_collection(collection, _SOUNDFONT.value, folder)
+  collection = make_collection(args.soundfont, plan)
+  folder = pathlib.Path(args.output_dir)
+  write_collection(collection, args.soundfont, folder)
   logging.info('Wrote %d notes to %s', len(collection.frames), folder)
 
 
 if __name__ == '__main__':
-  flags.mark_flag_as_required('output_dir')
+  define_flags()
   app.run(main)
