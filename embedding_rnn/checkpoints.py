@@ -261,8 +261,7 @@ def library_version() -> str:
 
 
 def _by_name(variables) -> dict:
-  # Keras numbers the cells that have no name of their own, on and on.
-  return {re.sub(r'(lstm_cell)_\d+', r'\1', v.path): v for v in variables}
+  return {v.path: v for v in variables}
 
 
 def _optimizer_variables(optimizer) -> dict:

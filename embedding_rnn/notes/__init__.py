@@ -9,20 +9,19 @@ soundfont by `make_notes.py`, and kept as frames of the harmonic codec:
   write_data_dir('data/notes')                       # the same, as .npy files
 """
 
-import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 import soundfile
 from tqdm import tqdm
 
 from embedding_rnn.codec import HarmonicCodec
+from embedding_rnn.files import replacing
 from embedding_rnn.splits import SPLITS
 
 FILE_NAME = 'notes.npz'
@@ -175,14 +174,3 @@ def write_data_dir(
     with replacing(folder / 'dataset.json') as temporary:
       temporary.write_text(json.dumps(about, indent=2) + '\n', 'utf-8')
     progress.update()
-
-
-@contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A temporary path that takes `path`'s place if the block succeeds."""
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  try:
-    yield temporary
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
