@@ -1,15 +1,14 @@
 """Embedding RNN: models how a sound evolves in time."""
 
-from embedding_rnn.embedding_rnn import Model
-from embedding_rnn.hparams import HParams, default_hps
-from embedding_rnn.tf1_checkpoint import restore_tf1_checkpoint
-from embedding_rnn.trained_run import Run, load_run
+import lazy_loader
 
-__all__ = [
-  'HParams',
-  'Model',
-  'Run',
-  'default_hps',
-  'load_run',
-  'restore_tf1_checkpoint',
-]
+# TensorFlow takes seconds to import, and much of the package works without it.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+  __name__,
+  submod_attrs={
+    'embedding_rnn': ['Model'],
+    'hparams': ['HParams', 'default_hps'],
+    'tf1_checkpoint': ['restore_tf1_checkpoint'],
+    'trained_run': ['Run', 'load_run'],
+  },
+)

@@ -1,37 +1,46 @@
 """What the commands share: their messages, their errors and their tables."""
 
 import functools
+import io
 import logging as python_logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import logging
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 # What bad input and bad luck raise; everything else is a defect of ours, and
 # its traceback is welcome.
 _EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
 
+_MAX_WIDTH = 100_000  # characters; more than any table of ours has
 
-def report_errors(main: Callable[[list[str]], object]) -> Callable:
+
+def report_errors(main: Callable[[Any], object]) -> Callable:
   """A main function for `absl.app.run` that ends in messages, not tracebacks.
 
   Messages of any level from INFO on are shown, without a prefix. With
   --verbosity=1 an error's traceback is shown, too.
 
   Args:
-    main: takes the command line without its flags.
+    main: takes the command line without its flags, or what a `flags_parser`
+      of `absl.app.run` made of it.
 
   Returns:
     A function that gives 0, or, after showing an error, 1.
   """
 
   @functools.wraps(main)
-  def reporting(argv: list[str]) -> int:
+  def reporting(argv: Any) -> int:
     handler = logging.get_absl_handler()
     handler.setFormatter(python_logging.Formatter('%(message)s'))
     logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
     try:
-      if len(argv) > 1:
+      if isinstance(argv, list) and len(argv) > 1:
         raise ValueError(
           f'Unexpected argument {argv[1]!r}: every option is written '
           '--name=value; see --help.'
@@ -49,23 +58,40 @@ def report_errors(main: Callable[[list[str]], object]) -> Callable:
   return reporting
 
 
-def format_table(rows: Sequence[Mapping[str, object]]) -> str:
-  """Lines of text with a column for each key, numbers to the right.
+def make_table(rows: Sequence[Mapping[str, object]]) -> Table:
+  """A table with a column for each key, for the terminal or a live view.
 
   Args:
-    rows: at least one; all with the keys of the first. Floats are shown with
-      three digits after the point, None and NaN as '-'.
+    rows: all with the keys of the first. Floats are shown with three digits
+      after the point, None and NaN as '-'; columns of numbers to the right.
   """
-  columns = []
-  for key in rows[0]:
-    cells = [_cell(row[key]) for row in rows]
-    width = max(map(len, (key, *cells)))
-    is_text = any(isinstance(row[key], str) for row in rows)
-    pad = str.ljust if is_text else str.rjust
-    lines = [key, '-' * width, *cells]
-    columns.append([pad(line, width) for line in lines])
+  table = Table(
+    box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+  )
+  keys = rows[0] if rows else ()
+  columns = {key: [_cell(row[key]) for row in rows] for key in keys}
+  for key, cells in columns.items():
+    justify = 'right' if all(map(_is_number, cells)) else 'left'
+    table.add_column(Text(key), justify=justify, no_wrap=True)
+  for cells in zip(*columns.values(), strict=True):
+    # As Text, for brackets in names are no markup.
+    table.add_row(*map(Text, cells))
+  return table
+
+
+def format_table(rows: Sequence[Mapping[str, object]]) -> str:
+  """`make_table(rows)` as lines of plain text, as wide as need be."""
+  # Like a file, whatever the terminal, the notebook or the environment.
+  console = Console(
+    file=io.StringIO(),
+    color_system=None,
+    force_terminal=False,
+    force_jupyter=False,
+    width=_MAX_WIDTH,
+  )
+  console.print(make_table(rows))
   return '\n'.join(
-    '  '.join(line).rstrip() for line in zip(*columns, strict=True)
+    line.rstrip() for line in console.file.getvalue().splitlines()
   )
 
 
@@ -73,3 +99,11 @@ def _cell(value: object) -> str:
   if value is None or (isinstance(value, float) and math.isnan(value)):
     return '-'
   return f'{value:.3f}' if isinstance(value, float) else str(value)
+
+
+def _is_number(cell: str) -> bool:
+  try:
+    float(cell)
+  except ValueError:
+    return cell == '-'
+  return True

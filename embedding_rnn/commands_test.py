@@ -1,7 +1,10 @@
+import io
 import math
+import re
 
 import pytest
 from absl import logging
+from rich.console import Console
 
 from embedding_rnn import commands
 
@@ -55,12 +58,41 @@ def test_success_gives_zero_and_interruption_130():
 
 def test_a_table_has_aligned_columns():
   rows = [
-    {'note': 'bass', 'MSE': 1.23456, 'pitch': 48, 'cents': None},
-    {'note': 'a flute', 'MSE': 12.0, 'pitch': 100, 'cents': math.nan},
+    {
+      'note': 'bass',
+      'MSE': 1.23456,
+      'pitch': 48,
+      'rate': '1e-05',
+      'cents': None,
+    },
+    {
+      'note': 'a flute',
+      'MSE': 12.0,
+      'pitch': 100,
+      'rate': '3',
+      'cents': math.nan,
+    },
   ]
   assert commands.format_table(rows).splitlines() == [
-    'note        MSE  pitch  cents',
-    '-------  ------  -----  -----',
-    'bass      1.235     48      -',
-    'a flute  12.000    100      -',
+    'note        MSE  pitch   rate  cents',
+    '────────────────────────────────────',
+    'bass      1.235     48  1e-05      -',
+    'a flute  12.000    100      3      -',
   ]
+
+
+def test_a_table_is_plain_and_whole_whatever_the_terminal(monkeypatch):
+  monkeypatch.setenv('COLUMNS', '40')
+  monkeypatch.setenv('FORCE_COLOR', '1')
+  monkeypatch.setenv('TTY_COMPATIBLE', '1')
+  row = {f'[red]{i}[/red] :smile:': '[bold]name ' * 20 for i in range(40)}
+  heading, _, line = commands.format_table([row]).splitlines()
+  assert re.split(' {2,}', heading) == list(row)
+  assert re.split(' {2,}', line) == [value.strip() for value in row.values()]
+
+
+def test_a_live_table_may_be_empty_and_fits_the_terminal():
+  assert commands.format_table([]) == ''
+  console = Console(file=io.StringIO(), width=30)
+  console.print(commands.make_table([{'run': 'x' * 100, 'step': 3}]))
+  assert all(len(line) <= 30 for line in console.file.getvalue().splitlines())

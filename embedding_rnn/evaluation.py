@@ -1,11 +1,12 @@
 """How good a run's reconstructions are, on every note of a split."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from embedding_rnn import data
+from embedding_rnn import commands, data
 from embedding_rnn.trained_run import Run
 
 _CHUNK_SIZE = 512  # notes in memory at a time
@@ -74,3 +75,19 @@ def _guesses(run: Run) -> list[np.ndarray]:
   mean_note = run.sample(pitches[:1], greedy='mean', seed=0)
   samples = run.sample(pitches, seed=0)
   return [np.asarray(mean_note)[0], np.mean(samples, axis=0)]
+
+
+def format_errors(errors: Mapping[str, Any]) -> str:
+  """What `evaluation.evaluate_reconstruction` gives, as a table."""
+  names = {
+    'reconstruction_mse': 'reconstruction',
+    'mean_frame_mse': "repeat the note's mean frame",
+    'unconditional_mse': 'unconditional model',
+  }
+  rows = [
+    {'held-out notes': name, 'mean squared error': errors[key]}
+    for key, name in names.items()
+    if key in errors
+  ]
+  rows[0]['held-out notes'] += f' of {errors["num_notes"]} notes'
+  return commands.format_table(rows)

@@ -1,76 +1,99 @@
-"""The named experiments, and how one is run on this machine.
+"""Launches the named experiments, on this machine or on a GPU cluster.
 
-An experiment is a name and what it overrides of `default_hps()`; `--hparam`
-comes last and wins. The functions are for the main block of the root's run.py
-and read the flags of the command line.
+The functions are for the main block of the root's run.py and read the flags of
+the command line. Besides `default_run` there is one for each experiment of
+`experiments.EXPERIMENTS`: `z_size_sweep(local=False, run_all=True)` and so on.
 """
 
-import os
+import functools
 import pathlib
-import shutil
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
 from embedding_rnn import (
-  commands,
-  data,
-  evaluation,
+  experiments,
+  jobs,
   notes,
-  synthesize,
-  training,
+  report,
+  script_utils,
 )
 from embedding_rnn.checkpoints import is_run
-from embedding_rnn.hparams import HParams, default_hps
-from embedding_rnn.trained_run import Run
+from embedding_rnn.hparams import HParams
+from embedding_rnn.hparams_check import check_hparams
+
+# What needs TensorFlow, whose import takes seconds, is imported in functions.
+if TYPE_CHECKING:
+  from embedding_rnn.trained_run import Run
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
-
-# Sizes and steps with which default_run takes minutes on two cores. In so few
-# steps the decoder would learn to copy the frame before and leave z alone, and
-# its own frames would then lead it astray; hence the strong input dropout. The
-# weight of the KL term is near that of a whole note's evidence lower bound.
-_DEFAULT_RUN = {
-  'model': 'layer_norm',
-  'rnn_size': 128,
-  'enc_rnn_size': 64,
-  'z_size': 32,
-  'batch_size': 32,
-  'num_steps': 1400,
-  'save_every': 100,
-  'difference_input': 0,
-  'pca_dim_reduce': 1,
-  'n_pca_components': 10,
-  'use_input_dropout': 1,
-  'input_dropout_prob': 0.06,
-  'kl_weight': 0.01,
-  'kl_weight_start': 0.01,
-  'learning_rate': 0.006,
-  'decay_rate': 0.998,
-  'min_learning_rate': 0.0002,
-}
-_BASELINE_STEPS = 400  # of the unconditional model that it is compared with
 
 _NUM_NOTES = 8  # reconstructed at the end of default_run
 _SAMPLE_PITCHES = (48, 60, 72)
 
 
-class Experiment(NamedTuple):
-  """What a run is called, and how it differs from `default_hps()`."""
+def obey_flags() -> bool:
+  """Does what the command line asks for, instead of the main block.
 
-  run_name: str
-  overrides: Mapping[str, Any]
+  Returns:
+    Whether there was anything: --list, --report or --experiment.
+
+  Raises:
+    ValueError: for flags that need --experiment, or as `launch`.
+  """
+  args = flags.FLAGS
+  if args.list:
+    logging.info('%s', experiments.format_experiments())
+  elif args.report:
+    folder = pathlib.Path(args.report)
+    if not folder.exists():
+      folder = jobs.find_job(args.log_root, args.report).folder
+    logging.info('%s', report.write_report(folder))
+  elif args.experiment == 'default_run':
+    default_run(args.local)
+  elif args.experiment:
+    launch(args.experiment, args.local, args.run_all)
+  else:
+    given = [name for name in ('local', 'run_all') if args[name].present]
+    if given:
+      raise ValueError(
+        f'--{given[0]} goes with --experiment=NAME; what the main block of '
+        'run.py switches on has it as an argument.'
+      )
+    return False
+  return True
 
 
-EXPERIMENTS = {
-  'default_run': Experiment('default_local', _DEFAULT_RUN),
-  'short_test': Experiment(
-    'short_test', {'num_steps': 100, 'save_every': 50, 'pca_dim_reduce': 1}
-  ),
-  'overfit': Experiment('overfit_test', {'overfit': 1}),
-}
+def launch(name: str, local: bool = True, run_all: bool = False) -> None:
+  """Trains the runs of an experiment, one after another or on a cluster.
+
+  A sweep skips the runs that are finished and continues the others. If one of
+  its runs fails here, the rest are still trained.
+
+  Args:
+    name: of the experiment, one of `experiments.EXPERIMENTS`.
+    local: on this machine; else as the flags of `script_utils` say.
+    run_all: the whole sweep, not only one point of it.
+
+  Raises:
+    ValueError: for bad flags or bad data, or if a run failed.
+    FileExistsError: if there is such a run that is another one, or if the
+      experiment is no sweep and --resume is not set.
+  """
+  start = time.monotonic()
+  plan = experiments.plan_runs(name, run_all, flags.FLAGS.hparam)
+  for run in _start(name, plan, local):
+    logging.info('The run: %s', run.folder)
+    _log_time(start)
+
+
+def __getattr__(name: str) -> Callable[..., None]:
+  """The function of an experiment."""
+  if name not in experiments.EXPERIMENTS:
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+  return functools.partial(launch, name)
 
 
 def default_run(local: bool = True, exp_name: str = 'default_local') -> None:
@@ -83,7 +106,7 @@ def default_run(local: bool = True, exp_name: str = 'default_local') -> None:
   reconstructed, and new ones sampled, to audio and figures.
 
   Args:
-    local: on this machine; clusters come with a later version.
+    local: on this machine; a cluster only trains the two models.
     exp_name: name of the run's folder in --log_root; the unconditional model's
       is the same with '_unconditional' at its end.
 
@@ -92,25 +115,32 @@ def default_run(local: bool = True, exp_name: str = 'default_local') -> None:
     FileExistsError: if there is such a run and --resume is not set.
   """
   start = time.monotonic()
-  hps = _hparams('default_run')
+  (_, hps), (_, baseline) = experiments.plan_runs(
+    'default_run', hparam=flags.FLAGS.hparam
+  ).items()
   plan = {exp_name: hps}
   if not hps.unconditional:
-    plan[f'{exp_name}_unconditional'] = baseline = hps.copy()
-    baseline.unconditional = 1
-    baseline.num_steps = min(hps.num_steps, _BASELINE_STEPS)
-    baseline.save_every = min(hps.save_every, baseline.num_steps)
-  run, *unconditional = _train(plan, local)
-  folder = _run_dir(exp_name)
+    plan[f'{exp_name}_unconditional'] = baseline
+  runs = list(_start('default_run', plan, local))
+  if runs:
+    _evaluate_and_synthesize(*runs)
+    _log_time(start)
+
+
+def _evaluate_and_synthesize(
+  run: 'Run', unconditional_run: 'Run | None' = None
+) -> None:
+  from embedding_rnn import evaluation, synthesize  # noqa: PLC0415
+
   dataset = run.open_dataset(flags.FLAGS.data_dir)
-  if unconditional:
-    errors = evaluation.evaluate_reconstruction(
-      run, dataset, unconditional_run=unconditional[0]
-    )
-    logging.info('%s', format_errors(errors))
-  output_dir = folder / 'synthesis'
   num_notes = 0
-  if unconditional:
+  if unconditional_run:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
+    errors = evaluation.evaluate_reconstruction(
+      run, dataset, unconditional_run=unconditional_run
+    )
+    logging.info('%s', evaluation.format_errors(errors))
+  output_dir = pathlib.Path(run.folder) / 'synthesis'
   summary = synthesize.synthesize(
     run,
     dataset,
@@ -122,21 +152,30 @@ def default_run(local: bool = True, exp_name: str = 'default_local') -> None:
   )
   logging.info('%s', synthesize.format_summary(summary))
   logging.info('Audio and figures: %s', output_dir)
-  _finish(folder, start)
-
-
-def short_test(local: bool = True) -> None:
-  """A hundred steps of the full-size model with PCA; arguments as above."""
-  _run('short_test', local)
-
-
-def overfit(local: bool = True) -> None:
-  """Trains on the validation notes: can the model learn them by heart?"""
-  _run('overfit', local)
+  logging.info('The run: %s', run.folder)
 
 
 def define_flags() -> None:
   """Defines the flags that experiments read."""
+  flags.DEFINE_bool('list', False, 'Show the experiments.')
+  flags.DEFINE_string(
+    'experiment', None, 'Launch this one, not what the main block switches on.'
+  )
+  flags.DEFINE_bool(
+    'run_all', False, 'With --experiment: the whole sweep, not one point of it.'
+  )
+  flags.DEFINE_bool(
+    'local', True, 'With --experiment: on this machine, not on a cluster.'
+  )
+  flags.DEFINE_bool(
+    'dry_run', False, 'Only show the runs and their hyperparameters.'
+  )
+  flags.DEFINE_string(
+    'report',
+    None,
+    'Write a table and a figure of the results in this folder of runs, or of '
+    'this job.',
+  )
   flags.DEFINE_string(
     'data_dir',
     './data/notes',
@@ -155,139 +194,119 @@ def define_flags() -> None:
     'Hyperparameters as name=value,name=value; they override everything.',
   )
   flags.DEFINE_bool(
-    'resume', False, 'Continue runs that exist, begin those that do not.'
+    'resume',
+    False,
+    'Continue runs that exist, begin those that do not. Sweeps always do.',
   )
   flags.DEFINE_integer(
     'seed', 0, 'Of the weights, the batches and the samples.'
   )
+  flags.DEFINE_enum(
+    'precision',
+    'float32',
+    ['float32', 'bfloat16'],
+    'Of the matrix products in training; bfloat16 is for GPUs that have it.',
+  )
+  flags.DEFINE_bool(
+    'deterministic_ops',
+    False,
+    'The same bits on every repeat, on GPUs too; slower there.',
+  )
+  script_utils.define_flags()
 
 
-def format_errors(errors: Mapping[str, Any]) -> str:
-  """What `evaluation.evaluate_reconstruction` gives, as a table."""
-  names = {
-    'reconstruction_mse': 'reconstruction',
-    'mean_frame_mse': "repeat the note's mean frame",
-    'unconditional_mse': 'unconditional model',
-  }
-  rows = [
-    {'held-out notes': name, 'mean squared error': errors[key]}
-    for key, name in names.items()
-    if key in errors
-  ]
-  rows[0]['held-out notes'] += f' of {errors["num_notes"]} notes'
-  return commands.format_table(rows)
-
-
-def prepare_data(data_dir: str | os.PathLike[str], hps: HParams) -> None:
-  """Writes the embedded note collection, unless there is data.
-
-  Args:
-    data_dir: a folder with data, or one that is missing or empty.
-    hps: for the names of the files.
-
-  Raises:
-    FileNotFoundError: if there is something, but not all that is needed.
-    OSError: if the folder cannot be written.
-  """
-  if not _needs_data(data_dir, hps):
-    return
-  folder = pathlib.Path(data_dir).resolve()
-  folder.parent.mkdir(parents=True, exist_ok=True)
-  logging.info('Writing the embedded note collection to %s', data_dir)
-  # All files appear at once, so that nothing can be there in part.
-  temporary = folder.with_name(f'{folder.name}.{os.getpid()}.tmp')
-  try:
-    notes.write_data_dir(temporary)
-    os.replace(temporary, folder)
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _needs_data(data_dir: str | os.PathLike[str], hps: HParams) -> bool:
-  folder = pathlib.Path(data_dir)
-  if folder.exists() and not folder.is_dir():
-    raise NotADirectoryError(
-      f"'{folder}' is a file; set --data_dir to a folder."
-    )
-  if not folder.exists() or not any(folder.iterdir()):
-    return True
-  needed = (hps.data_set, hps.pitch_set, hps.velocity_set)
-  missing = [name for name in needed if not (folder / name).is_file()]
-  if missing:
-    raise FileNotFoundError(
-      f"'{folder}' is not empty, but lacks {', '.join(missing)}; complete your "
-      'data, or set --data_dir to a new folder for the embedded notes.'
-    )
-  return False
-
-
-def _hparams(experiment: str) -> HParams:
-  """Defaults, then what the experiment overrides, then --hparam."""
-  hps = default_hps()
-  hps.override_from_dict(EXPERIMENTS[experiment].overrides)
-  return hps.parse(flags.FLAGS.hparam)
-
-
-def _run(experiment: str, local: bool) -> None:
-  """Trains an experiment of one run."""
-  start = time.monotonic()
-  run_name = EXPERIMENTS[experiment].run_name
-  _train({run_name: _hparams(experiment)}, local)
-  _finish(_run_dir(run_name), start)
-
-
-def _train(plan: Mapping[str, HParams], local: bool) -> list[Run]:
-  """Trains runs, in their order, after everything has been checked."""
+def _start(
+  name: str, plan: Mapping[str, HParams], local: bool
+) -> 'Iterator[Run]':
+  """Trains runs here and yields them, or yields none; checks come first."""
   args = flags.FLAGS
-  if not local:
-    raise ValueError(
-      'local=False: running on clusters comes with a later version; set '
-      'local=True to run on this machine.'
-    )
+  if args.dry_run:
+    logging.info('%s', experiments.format_plan(plan))
+    return
+  settings = script_utils.Settings(
+    data_dir=args.data_dir,
+    log_root=args.log_root,
+    seed=args.seed,
+    checkpoint_path=args.checkpoint_path,
+    precision=args.precision,
+    deterministic_ops=args.deterministic_ops,
+  )
   if args.seed < 0:
     raise ValueError(f'--seed={args.seed}: expected at least 0.')
-  for run_name in plan:
-    _check_run_name(run_name)
-  hps = next(iter(plan.values()))
-  prepare_data(args.data_dir, hps)
-  dataset = data.open_dataset(args.data_dir, hps, training.SPLIT_SEED)
-  synthesize.dataset_codec(dataset, hps.seq_width)
-  runs = []
-  for i, (run_name, hps) in enumerate(plan.items()):
-    folder = _run_dir(run_name)
-    logging.info('Training %s in %s', run_name, folder)
-    runs.append(
-      training.train(
-        hps,
-        args.data_dir,
-        folder,
-        resume=args.resume and is_run(folder),
-        seed=args.seed,
-        checkpoint_path=None if i else args.checkpoint_path,
-      )
+  is_sweep = experiments.is_sweep(name)
+  resume = args.resume or is_sweep
+  unfinished = {}
+  for run_name, hps in plan.items():
+    _check_name(run_name, resume)
+    check_hparams(hps)
+    if not script_utils.is_finished(run_name, hps, settings):
+      unfinished[run_name] = hps
+  _check_data(args.data_dir, next(iter(plan.values())))
+  if not local:
+    script_utils.submit(
+      name, unfinished, settings, script_utils.resources_from_flags()
     )
-  return runs
+    return
+  if is_sweep:
+    logging.info('%d of %d runs are left.', len(unfinished), len(plan))
+    plan = unfinished
+  yield from _train_here(plan, settings, resume, keep_going=is_sweep)
 
 
-def _check_run_name(run_name: str) -> None:
+def _check_name(run_name: str, resume: bool) -> None:
+  """Raises if a run cannot have its name."""
   if run_name in ('', '.', '..') or pathlib.Path(run_name).name != run_name:
     raise ValueError(
       f'exp_name={run_name!r}: expected a name for a folder in --log_root.'
     )
-  folder = _run_dir(run_name)
-  if not flags.FLAGS.resume and is_run(folder):
+  folder = pathlib.Path(flags.FLAGS.log_root, run_name)
+  if not resume and is_run(folder):
     raise FileExistsError(
       f"There is a run in '{folder}' already; continue it with --resume, or "
       'choose another exp_name or --log_root.'
     )
 
 
-def _run_dir(run_name: str) -> pathlib.Path:
-  return pathlib.Path(flags.FLAGS.log_root) / run_name
+def _check_data(data_dir: str, hps: HParams) -> None:
+  """Raises if the data cannot be trained on, or not be heard."""
+  from embedding_rnn import data, synthesize, training  # noqa: PLC0415
+
+  notes.prepare_data_dir(
+    data_dir, (hps.data_set, hps.pitch_set, hps.velocity_set)
+  )
+  dataset = data.open_dataset(data_dir, hps, training.SPLIT_SEED)
+  synthesize.dataset_codec(dataset, hps.seq_width)
 
 
-def _finish(folder: pathlib.Path, start: float) -> None:
+def _train_here(
+  plan: Mapping[str, HParams],
+  settings: script_utils.Settings,
+  resume: bool,
+  keep_going: bool,
+) -> 'Iterator[Run]':
+  """Trains runs, in their order, and yields them."""
+  errors = []
+  for run_name, hps in plan.items():
+    folder = pathlib.Path(settings.log_root, run_name)
+    logging.info('Training %s in %s', run_name, folder)
+    try:
+      run = script_utils.train_run(
+        run_name, hps, settings, resume=resume and is_run(folder)
+      )
+    except (ValueError, OSError, FloatingPointError) as error:
+      if not keep_going:
+        raise
+      logging.error('%s failed: %s', run_name, error)
+      errors.append(f'{run_name}: {error}')
+    else:
+      yield run
+  if errors:
+    raise ValueError(
+      f'{len(errors)} of {len(plan)} runs failed: ' + '\n'.join(errors)
+    )
+
+
+def _log_time(start: float) -> None:
   minutes, seconds = divmod(round(time.monotonic() - start), 60)
-  logging.info('The run: %s', folder)
-  logging.info('Its log: tensorboard --logdir=%s', flags.FLAGS.log_root)
+  logging.info('Their log: tensorboard --logdir=%s', flags.FLAGS.log_root)
   logging.info('Finished after %d min %02d s.', minutes, seconds)

@@ -1,16 +1,25 @@
+import dataclasses
 import importlib.util
 import json
 import pathlib
-import shutil
+import types
 
 import numpy as np
 import pytest
+from absl import flags as flags_module
 from absl import logging
 
 import embedding_rnn
-from embedding_rnn import notes, run, training
+from embedding_rnn import (
+  checkpoints,
+  experiments,
+  progress,
+  run,
+  script_utils,
+  training,
+)
 from embedding_rnn.conftest import TINY
-from embedding_rnn.hparams import default_hps
+from embedding_rnn.transforms import Transforms
 
 
 @pytest.fixture
@@ -31,6 +40,7 @@ def trained(monkeypatch):
 
   def train(hps, data_dir, run_dir, **settings):
     calls.append((run_dir.name, hps, settings))
+    return types.SimpleNamespace(folder=str(run_dir))
 
   monkeypatch.setattr(training, 'train', train)
   return calls
@@ -81,7 +91,13 @@ def test_hparam_flag_wins_over_the_experiment(flags, trained, tiny_data_dir):
   ((name, hps, settings),) = trained
   assert name == 'overfit_test'
   assert (hps.num_steps, hps.overfit, hps.rnn_size) == (7, 0, 1024)
-  assert settings == {'resume': False, 'seed': 0, 'checkpoint_path': None}
+  assert settings == {
+    'resume': False,
+    'seed': 0,
+    'checkpoint_path': None,
+    'precision': 'float32',
+    'deterministic_ops': False,
+  }
 
 
 def test_short_test_is_a_hundred_steps_with_pca(flags, trained, tiny_data_dir):
@@ -93,22 +109,129 @@ def test_short_test_is_a_hundred_steps_with_pca(flags, trained, tiny_data_dir):
   assert settings['seed'] == 5
 
 
+def _fabricate(folder, hps, step):
+  """A run as training leaves it after some steps, but for its weights."""
+  hps = hps.copy()
+  notes = np.random.default_rng(0).normal(size=[2, 125, 16])
+  transforms = Transforms.fit(hps, [notes.astype(np.float32)])
+  info = {'seed': 0, 'checkpoint_path': None}
+  checkpoints.create_run(folder, checkpoints.RunFiles(hps, transforms, info))
+  state = {**dataclasses.asdict(progress.State(step, step)), 'num_steps': 9}
+  checkpoints.write_save(
+    folder, checkpoints.LAST, step, {progress.STATE: state | {'save_every': 9}}
+  )
+
+
 def test_resume_continues_runs_and_begins_others(
   flags, trained, tiny_data_dir, tmp_path
 ):
   flags('--resume', '--hparam=batch_size=4', data_dir=tiny_data_dir)
   run.short_test()
-  folder = tmp_path / 'logs' / 'short_test'
-  folder.mkdir(parents=True)
-  (folder / 'manifest.json').write_text('{}')
+  hps = experiments.plan_runs('short_test', hparam='batch_size=4')['short_test']
+  _fabricate(tmp_path / 'logs' / 'short_test', hps, step=4)
   run.short_test()
   assert [settings['resume'] for *_, settings in trained] == [False, True]
+
+
+def test_a_sweep_skips_what_is_finished_and_continues_the_rest(
+  flags, trained, tiny_data_dir, tmp_path
+):
+  hparam = 'num_steps=9,batch_size=4'
+  plan = experiments.plan_runs('z_size_sweep', True, hparam)
+  logs = tmp_path / 'logs'
+  _fabricate(logs / 'exp_zsize_128', plan['exp_zsize_128'], step=9)
+  _fabricate(logs / 'exp_zsize_512', plan['exp_zsize_512'], step=4)
+  arguments = ('--experiment=z_size_sweep', '--run_all', f'--hparam={hparam}')
+  flags(*arguments, data_dir=tiny_data_dir)
+  assert run.obey_flags()
+  assert {name: settings['resume'] for name, _, settings in trained} == {
+    'exp_zsize_64': False,
+    'exp_zsize_256': False,
+    'exp_zsize_512': True,
+    'exp_zsize_1024': False,
+    'exp_zsize_1984': False,
+  }
+
+
+def test_a_sweep_refuses_another_run_of_the_same_name(
+  flags, trained, tiny_data_dir, tmp_path
+):
+  plan = experiments.plan_runs('z_size_sweep', True, 'rnn_size=5')
+  _fabricate(tmp_path / 'logs' / 'exp_zsize_512', plan['exp_zsize_512'], step=9)
+  flags('--hparam=batch_size=4', data_dir=tiny_data_dir)
+  with pytest.raises(
+    ValueError, match=r'exp_zsize_512: .*rnn_size was 5, is 1024'
+  ):
+    run.z_size_sweep(run_all=True)
+  assert not trained
+
+
+def test_a_run_that_fails_does_not_stop_a_sweep(
+  flags, monkeypatch, tiny_data_dir
+):
+  names = []
+
+  def train(hps, data_dir, run_dir, **settings):
+    names.append(run_dir.name)
+    if hps.rnn_size == 256:
+      raise training.NonFiniteCostError('The cost is not finite.', 3)
+    return types.SimpleNamespace(folder=str(run_dir))
+
+  monkeypatch.setattr(training, 'train', train)
+  flags('--hparam=batch_size=4', data_dir=tiny_data_dir)
+  with pytest.raises(ValueError, match=r'(?s)1 of 3 runs.*exp_rnn_size_256'):
+    run.rnn_size_sweep(run_all=True)
+  assert names == ['exp_rnn_size_256', 'exp_rnn_size_512', 'exp_rnn_size_1024']
+
+
+@pytest.mark.parametrize('experiment', ['z_size_sweep', 'default_run'])
+def test_not_local_is_submitted(flags, monkeypatch, tiny_data_dir, experiment):
+  calls = []
+  monkeypatch.setattr(script_utils, 'submit', lambda *args: calls.append(args))
+  flags(
+    f'--experiment={experiment}',
+    '--local=false',
+    '--seed=3',
+    '--hparam=batch_size=4',
+    '--gpus=2',
+    data_dir=tiny_data_dir,
+  )
+  run.obey_flags()
+  ((name, plan, settings, resources),) = calls
+  assert name == experiment
+  assert list(plan) == list(experiments.plan_runs(experiment))
+  assert (settings.data_dir, settings.seed) == (str(tiny_data_dir), 3)
+  assert resources.gpus == 2
+
+
+def test_dry_run_and_list_only_show(flags, monkeypatch, trained, tmp_path):
+  lines = []
+  monkeypatch.setattr(
+    logging, 'info', lambda text, *values: lines.append(text % values)
+  )
+  flags('--dry_run', '--experiment=difference_test', '--hparam=num_steps=3')
+  assert run.obey_flags()
+  run.default_run(exp_name='mine')
+  shown = '\n'.join(lines)
+  assert 'exp_diff_input_0: num_steps=3,difference_input=0' in shown
+  assert 'mine_unconditional: num_steps=3' in shown
+  flags_module.FLAGS.list = True
+  assert run.obey_flags()
+  assert 'sweep_high_layer_norm' in lines[-1]
+  assert not trained
+  assert not list(tmp_path.iterdir())
+
+
+def test_every_experiment_is_a_function():
+  for name in experiments.EXPERIMENTS:
+    assert callable(getattr(run, name))
+  with pytest.raises(AttributeError, match='no_such_sweep'):
+    run.no_such_sweep()
 
 
 @pytest.mark.parametrize(
   ('arguments', 'settings', 'message'),
   [
-    ([], {'local': False}, 'clusters comes with a later version'),
     ([], {'exp_name': '../elsewhere'}, r"exp_name='\.\./elsewhere'"),
     ([], {'exp_name': ''}, "exp_name=''"),
     (['--hparam=rnn_sizes=3'], {}, 'Unknown hyperparameter'),
@@ -126,6 +249,13 @@ def test_bad_input_is_refused_before_anything_is_written(
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('flag', ['--local=false', '--run_all'])
+def test_flags_that_need_an_experiment(flags, flag):
+  flags(flag)
+  with pytest.raises(ValueError, match='goes with --experiment'):
+    run.obey_flags()
+
+
 def test_a_baseline_of_the_same_name_is_refused_before_training(
   flags, trained, tmp_path
 ):
@@ -139,52 +269,9 @@ def test_a_baseline_of_the_same_name_is_refused_before_training(
   assert not (tmp_path / 'data').exists()
 
 
-@pytest.mark.parametrize('make', [False, True])
-def test_embedded_notes_are_written_where_nothing_is(tmp_path, make):
-  data_dir = tmp_path / 'a' / 'data'
-  if make:
-    data_dir.mkdir(parents=True)
-  run.prepare_data(data_dir, default_hps())
-  frames = np.load(data_dir / 'train_z.npy', mmap_mode='r')
-  np.testing.assert_array_equal(frames[::500], notes.load().frames[::500])
-  assert [path.name for path in data_dir.parent.iterdir()] == ['data']
-
-
-def test_what_is_there_is_left_alone(tiny_data_dir, tmp_path):
-  data_dir = tmp_path / 'data'
-  shutil.copytree(tiny_data_dir, data_dir)
-  before = {p.name: p.read_bytes() for p in data_dir.iterdir()}
-  run.prepare_data(data_dir, default_hps())
-  assert before == {p.name: p.read_bytes() for p in data_dir.iterdir()}
-  (data_dir / 'train_vels_one_hot.npy').unlink()
-  with pytest.raises(FileNotFoundError, match=r'lacks train_vels_one_hot\.npy'):
-    run.prepare_data(data_dir, default_hps())
-  (tmp_path / 'file').write_text('')
-  with pytest.raises(NotADirectoryError, match='is a file'):
-    run.prepare_data(tmp_path / 'file', default_hps())
-
-
-def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
-  def write_half(folder):
-    folder.mkdir()
-    (folder / 'train_z.npy').write_bytes(b'half')
-    raise KeyboardInterrupt
-
-  monkeypatch.setattr(notes, 'write_data_dir', write_half)
-  with pytest.raises(KeyboardInterrupt):
-    run.prepare_data(tmp_path / 'data', default_hps())
-  assert not list(tmp_path.iterdir())
-
-
-def test_every_experiment_is_of_known_hyperparameters_and_a_name_of_its_own():
-  names = [experiment.run_name for experiment in run.EXPERIMENTS.values()]
-  assert len(set(names)) == len(names)
-  for experiment in run.EXPERIMENTS.values():
-    hps = default_hps().override_from_dict(experiment.overrides)
-    assert experiment.overrides.items() <= hps.values().items()
-
-
-def test_the_switchboard_has_default_run_on(monkeypatch):
+def test_the_switchboard_has_default_run_on(
+  flags, trained, monkeypatch, tiny_data_dir
+):
   path = pathlib.Path(__file__).parents[1] / 'run.py'
   if not path.exists():
     pytest.skip('an installed package comes without the switchboard')
@@ -193,5 +280,10 @@ def test_the_switchboard_has_default_run_on(monkeypatch):
   spec = importlib.util.spec_from_file_location('switchboard', path)
   switchboard = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(switchboard)
+  flags('--hparam=batch_size=4', data_dir=tiny_data_dir)
   switchboard.main(['run.py'])
   assert calls == [{'local': True, 'exp_name': 'default_local'}]
+  flags_module.FLAGS.experiment = 'overfit'
+  switchboard.main(['run.py'])
+  assert len(calls) == 1
+  assert [name for name, *_ in trained] == ['overfit_test']

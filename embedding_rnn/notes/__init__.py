@@ -13,11 +13,14 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import zipfile
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 import soundfile
+from absl import logging
 from tqdm import tqdm
 
 from embedding_rnn.codec import HarmonicCodec
@@ -130,6 +133,43 @@ def originals(
     audio, _ = soundfile.read(path, dtype='float32')
     notes.append((name, row, audio))
   return notes
+
+
+def prepare_data_dir(
+  data_dir: str | os.PathLike[str], needed: Iterable[str]
+) -> None:
+  """Writes the collection to a folder, unless there is data.
+
+  Args:
+    data_dir: a folder with data, or one that is missing or empty.
+    needed: names of the files that data has at least.
+
+  Raises:
+    FileNotFoundError: if there is something, but not all that is needed.
+    OSError: if the folder cannot be written.
+  """
+  folder = pathlib.Path(data_dir).resolve()
+  if folder.exists() and not folder.is_dir():
+    raise NotADirectoryError(
+      f"'{data_dir}' is a file; set --data_dir to a folder."
+    )
+  if folder.exists() and any(folder.iterdir()):
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+      raise FileNotFoundError(
+        f"'{data_dir}' is not empty, but lacks {', '.join(missing)}; complete "
+        'your data, or set --data_dir to a new folder for the embedded notes.'
+      )
+    return
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  logging.info('Writing the embedded note collection to %s', data_dir)
+  # All files appear at once, so that nothing can be there in part.
+  temporary = folder.with_name(f'{folder.name}.{os.getpid()}.tmp')
+  try:
+    write_data_dir(temporary)
+    os.replace(temporary, folder)
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_data_dir(

@@ -1,6 +1,7 @@
 import ctypes.util
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,11 @@ from embedding_rnn.codec import HarmonicCodec
 from embedding_rnn.notes import fit_codec, make_notes
 
 _FOLDER = pathlib.Path(notes.__file__).parent
+NEEDED = (
+  'train_z.npy',
+  'train_pitch_one_hot.npy',
+  'train_vels_one_hot.npy',
+)
 
 
 @pytest.fixture(scope='module')
@@ -145,6 +151,43 @@ def test_write_data_dir(collection, tmp_path):
   ):
     np.testing.assert_array_equal(read(name, dtype), values)
   assert len(list(folder.iterdir())) == 7  # and no temporary files
+
+
+@pytest.mark.parametrize('make', [False, True])
+def test_embedded_notes_are_written_where_nothing_is(tmp_path, make):
+  data_dir = tmp_path / 'a' / 'data'
+  if make:
+    data_dir.mkdir(parents=True)
+  notes.prepare_data_dir(data_dir, NEEDED)
+  frames = np.load(data_dir / 'train_z.npy', mmap_mode='r')
+  np.testing.assert_array_equal(frames[::500], notes.load().frames[::500])
+  assert [path.name for path in data_dir.parent.iterdir()] == ['data']
+
+
+def test_what_is_there_is_left_alone(tiny_data_dir, tmp_path):
+  data_dir = tmp_path / 'data'
+  shutil.copytree(tiny_data_dir, data_dir)
+  before = {p.name: p.read_bytes() for p in data_dir.iterdir()}
+  notes.prepare_data_dir(data_dir, NEEDED)
+  assert before == {p.name: p.read_bytes() for p in data_dir.iterdir()}
+  (data_dir / 'train_vels_one_hot.npy').unlink()
+  with pytest.raises(FileNotFoundError, match=r'lacks train_vels_one_hot\.npy'):
+    notes.prepare_data_dir(data_dir, NEEDED)
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(NotADirectoryError, match='is a file'):
+    notes.prepare_data_dir(tmp_path / 'file', NEEDED)
+
+
+def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
+  def write_half(folder):
+    folder.mkdir()
+    (folder / 'train_z.npy').write_bytes(b'half')
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(notes, 'write_data_dir', write_half)
+  with pytest.raises(KeyboardInterrupt):
+    notes.prepare_data_dir(tmp_path / 'data', NEEDED)
+  assert not list(tmp_path.iterdir())
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
