@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from embedding_rnn import distribution
 from embedding_rnn import scan as scan_lib
 
 FORGET_BIAS = 1.0
@@ -62,13 +63,16 @@ class Cell(keras.layers.Layer):
   Args:
     units: size of the output.
     keep_prob: probability of keeping a candidate value (recurrent dropout).
+
+  The large matrix products of `scan` have the compute dtype of the layer's
+  dtype policy; weights, states and all else are float32.
   """
 
   # How 2017 laid out the state vector, in terms of our order (output first).
   state_layout = (0, 1)
 
   def __init__(self, units: int, keep_prob: float = 1.0, **kwargs):
-    super().__init__(**kwargs)
+    super().__init__(autocast=False, **kwargs)
     self.units = units
     self.keep_prob = keep_prob
     self.state_size = [units, units]
@@ -121,11 +125,15 @@ class Cell(keras.layers.Layer):
     """-> (inputs, kernels, params) for frames x `[T, width, B]`."""
     width = x.shape[1]
     inputs = {
-      name: tf.einsum('wg,twb->tgb', w[:width], x)
+      name: self._input_products(w[:width], x)
       for name, w in self.input_weights().items()
     }
     params = self.params() | self.offsets(context, width)
     return inputs, self.kernels(), params
+
+  def _input_products(self, w, x):
+    w, x = (tf.cast(y, self.compute_dtype) for y in (w, x))
+    return tf.cast(tf.einsum('wg,twb->tgb', w, x), tf.float32)
 
   def input_weights(self) -> dict[str, tf.Tensor]:
     """Weights `[in, features]` of the input products."""
@@ -192,7 +200,13 @@ class Cell(keras.layers.Layer):
     if state is None:
       state = self.zero_state(tf.shape(x)[2])
     return scan_lib.scan(
-      self.step, inputs, state, kernels, params, reverse=reverse
+      self.step,
+      inputs,
+      state,
+      kernels,
+      params,
+      reverse=reverse,
+      product_dtype=tf.as_dtype(self.compute_dtype),
     )
 
   def call(self, inputs, states, training=False):
@@ -210,8 +224,9 @@ class Cell(keras.layers.Layer):
 
 
 def dropout_mask(shape, keep_prob, seed):
-  """0 with probability 1 - keep_prob, else 1 / keep_prob."""
-  kept = tf.random.stateless_uniform(shape, seed) < keep_prob
+  """0 with probability 1 - keep_prob, else 1 / keep_prob; `[..., B]`."""
+  uniform = tf.random.stateless_uniform
+  kept = distribution.draw(uniform, shape, seed, axis=-1) < keep_prob
   return tf.cast(kept, tf.float32) / keep_prob
 
 
@@ -316,7 +331,9 @@ class HyperLSTMCell(Cell):
     self.embedding_size = embedding_size
     self.use_layer_norm = bool(use_layer_norm)
     cell = LayerNormLSTMCell if use_layer_norm else LSTMCell
-    self.hyper_cell = cell(hyper_units, keep_prob, name='hyper_cell')
+    self.hyper_cell = cell(
+      hyper_units, keep_prob, name='hyper_cell', dtype=self.dtype_policy
+    )
     # Ours: h, hyper h, c, hyper c.
     self.state_size = [units, hyper_units, units, hyper_units]
     self.state_layout = (0, 1, 2, 3) if use_layer_norm else (0, 3, 2, 1)

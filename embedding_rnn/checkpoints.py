@@ -20,9 +20,8 @@ import pathlib
 import platform
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import keras
 import numpy as np
 from absl import logging
 
@@ -31,10 +30,13 @@ from embedding_rnn.files import CheckpointError
 from embedding_rnn.hparams import HParams, default_hps
 from embedding_rnn.transforms import Transforms
 
+if TYPE_CHECKING:  # else, reading a run's progress would take seconds
+  import keras
+
 __all__ = ['CheckpointError']
 
 HPARAMS, TRANSFORMS, INFO = 'hparams.json', 'transforms.npz', 'run.json'
-WEIGHTS = 'weights.npz'
+WEIGHTS, COSTS, HISTORY = 'weights.npz', 'costs.json', 'history.csv'
 BEST, LAST = 'best', 'last'
 _RESTORE = (
   'restore it from a copy, or remove the folder and train the run again'
@@ -83,7 +85,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
   Raises:
     BlockingIOError: if another process has it.
   """
-  with (folder / '.lock').open('a+') as file:
+  with (folder / '.lock').open('a+', errors='replace') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -101,7 +103,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
 def create_run(folder: str | os.PathLike[str], run: RunFiles) -> None:
   """Writes the files that never change; the folder is a run's from then on."""
   folder = pathlib.Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
+  files.make_folder(folder)
   files.write_text(folder / HPARAMS, run.hps.to_json(indent=2) + '\n')
   run.transforms.save(folder / TRANSFORMS)
   files.write_json(folder / INFO, run.info)
@@ -131,6 +133,11 @@ def read_run(folder: str | os.PathLike[str]) -> RunFiles:
   return RunFiles(hps, transforms, checked.read_json(INFO))
 
 
+def precision_of(run: RunFiles) -> str:
+  """The precision that a run's model computes in, see `embedding_rnn.Model`."""
+  return run.info.get('precision', 'float32')
+
+
 def list_saves(folder: str | os.PathLike[str], kind: str) -> list[Save]:
   """The saves of a kind, 'best' or 'last', oldest first; none is checked."""
   folder = pathlib.Path(folder)
@@ -139,6 +146,11 @@ def list_saves(folder: str | os.PathLike[str], kind: str) -> list[Save]:
     for path in (folder.iterdir() if folder.is_dir() else ())
   ]
   return sorted(Save(int(match[1]), path) for match, path in matches if match)
+
+
+def save_at(folder: pathlib.Path, kind: str, step: int) -> Save:
+  """The save of a step, written or not."""
+  return Save(step, folder / f'{kind}-{step:08d}')
 
 
 def write_save(
@@ -156,12 +168,11 @@ def write_save(
     contents: for each file name arrays (.npz), a JSON object (.json) or bytes.
   """
   folder = pathlib.Path(folder)
-  save = Save(step, folder / f'{kind}-{step:08d}')
+  save = save_at(folder, kind, step)
   with files.replacing_folder(save.path) as temporary:
     for name, content in contents.items():
       if isinstance(content, bytes):
-        with files.replacing(temporary / name) as path:
-          path.write_bytes(content)
+        files.write_bytes(temporary / name, content)
       elif name.endswith('.npz'):
         files.write_arrays(temporary / name, content)
       else:
@@ -215,6 +226,24 @@ def read_save(
   raise CheckpointError(
     f"No {kind}-* save of the run at '{folder}' is whole: " + ' '.join(errors)
   )
+
+
+def warn_of_damage(folder: str | os.PathLike[str], used: Save) -> None:
+  """Checks the saves of a run that going on from one of them does not read.
+
+  Each that is damaged gets a warning in the log: it is not needed now, but the
+  user should know of the disk, or not count on the best weights.
+
+  Args:
+    folder: the run's.
+    used: the 'last' save that training goes on from.
+  """
+  earlier = [s for s in list_saves(folder, LAST) if s.step < used.step]
+  for save in earlier + list_saves(folder, BEST):
+    try:
+      files.CheckedFolder(save.path, _RESTORE).check()
+    except CheckpointError as error:
+      logging.warning('Not needed to go on, but damaged: %s', error)
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from absl import logging
 
-from embedding_rnn import checkpoints, embedding_rnn
+from embedding_rnn import checkpoints, embedding_rnn, files
 from embedding_rnn.checkpoints import BEST, LAST, CheckpointError
 from embedding_rnn.hparams import default_hps
 from embedding_rnn.transforms import Transforms
@@ -154,6 +154,24 @@ def test_the_previous_save_stands_in(folder, warnings, name, damage):
     assert name in str(info.value)
 
 
+def test_damage_elsewhere_is_reported(folder, warnings):
+  for step in (4, 8):
+    write(folder, BEST, step)
+    used = write(folder, LAST, step)
+  checkpoints.warn_of_damage(folder, used)
+  assert not warnings
+  damaged = [
+    f'{save}/{name}'
+    for save in ('last-00000004', 'best-00000004', 'best-00000008')
+    for name in ('log', files.MANIFEST)
+  ]
+  for name in damaged:
+    (folder / name).write_bytes(b'other')
+    checkpoints.warn_of_damage(folder, used)
+    assert name in warnings[-1]
+  assert len({message.split("'")[1] for message in warnings}) == len(damaged)
+
+
 def test_model_and_optimizer_round_trip(original):
   hps = original[1].hps
   # Names must not depend on how many models there were before.
@@ -201,6 +219,12 @@ def test_lock(tmp_path):
   with checkpoints.locked(tmp_path):
     with (
       pytest.raises(BlockingIOError, match=r'another process \(process \d+ on'),
+      checkpoints.locked(tmp_path),
+    ):
+      pass
+    (tmp_path / '.lock').write_bytes(b'\xff damaged')
+    with (
+      pytest.raises(BlockingIOError, match='another process'),
       checkpoints.locked(tmp_path),
     ):
       pass

@@ -12,8 +12,10 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from embedding_rnn import cells, compilation, mixture, sampling
+from embedding_rnn import cells, compilation, distribution, mixture, sampling
 from embedding_rnn.hparams import HParams, default_hps
+from embedding_rnn.hparams_check import check_hparams
+from embedding_rnn.schedules import kl_weight_at, make_optimizer
 
 __all__ = [
   'Costs',
@@ -23,6 +25,9 @@ __all__ = [
   'default_hps',
   'make_optimizer',
 ]
+
+
+PRECISIONS = ('float32', 'bfloat16')
 
 
 class Latent(NamedTuple):
@@ -67,15 +72,24 @@ class Model(keras.Model):
   Args:
     hps: hyperparameters, see `default_hps`. Copied; later changes have no
       effect.
+    precision: 'float32', or 'bfloat16' to round the operands of the large
+      matrix products to bfloat16: those of the cells, of a frame's input and of
+      the last output. Weights, states, sums over frames, layer normalisation,
+      the latent, the head and the costs stay float32, as does sampling.
 
   Raises:
-    ValueError: for hyperparameters that make no model.
+    ValueError: for hyperparameters that make no model, or another precision.
   """
 
-  def __init__(self, hps: HParams, **kwargs):
+  def __init__(self, hps: HParams, precision: str = 'float32', **kwargs):
     super().__init__(**kwargs)
-    _check(hps)
+    check_hparams(hps)
     self.hps = hps.copy()
+    if precision not in PRECISIONS:
+      raise ValueError(
+        f'precision={precision!r}: expected one of {", ".join(PRECISIONS)}.'
+      )
+    self.precision = precision
     self.width = hps.n_pca_components if hps.pca_dim_reduce else hps.seq_width
     self.conditional = not hps.unconditional
     self.context_size = hps.z_size + hps.context_vec_size
@@ -97,8 +111,8 @@ class Model(keras.Model):
     hps = self.hps
     directions = ('fw', 'bw') if hps.bidir else ('fw',)
     for direction in directions:
-      cell = _make_cell(
-        hps, hps.enc_model, hps.enc_rnn_size, f'encoder_{direction}'
+      cell = self._make_cell(
+        hps.enc_model, hps.enc_rnn_size, f'encoder_{direction}'
       )
       cell.build((None, self.width))
       self.encoder_cells.append(cell)
@@ -112,7 +126,7 @@ class Model(keras.Model):
     hps = self.hps
     width = self.width + (self.context_size if self.conditional else 0)
     for i in range(hps.num_layers):
-      cell = _make_cell(hps, hps.model, hps.rnn_size, f'decoder_{i}')
+      cell = self._make_cell(hps.model, hps.rnn_size, f'decoder_{i}')
       cell.build((None, width))
       self.decoder_cells.append(cell)
       width = hps.rnn_size
@@ -124,6 +138,23 @@ class Model(keras.Model):
       self.width * hps.num_mixture * 3, name='head'
     )
     self.head.build((None, hps.rnn_size))
+
+  def _make_cell(self, kind, units, name):
+    hps = self.hps
+    keep = hps.recurrent_dropout_prob if hps.use_recurrent_dropout else 1.0
+    dtype = 'float32' if self.precision == 'float32' else 'mixed_bfloat16'
+    if kind == 'hyper':
+      return cells.HyperLSTMCell(
+        units,
+        hps.hyper_lstm_size,
+        hps.hyper_embedding_size,
+        hps.hyper_use_layer_norm,
+        keep,
+        name=name,
+        dtype=dtype,
+      )
+    cell = cells.LSTMCell if kind == 'lstm' else cells.LayerNormLSTMCell
+    return cell(units, keep, name=name, dtype=dtype)
 
   def encode(
     self, frames: tf.Tensor, noise: tf.Tensor | None = None, seed=None
@@ -224,7 +255,7 @@ class Model(keras.Model):
       context = None
     if seed is not None and self.hps.use_output_dropout:
       keep = self.hps.output_dropout_prob
-      x *= cells.dropout_mask(tf.shape(x), keep, _fold(seed, 101))
+      x *= cells.dropout_mask(_shape(x), keep, _fold(seed, 101))
     kernel, bias = self.head.kernel, self.head.bias
     outputs = tf.einsum('rg,trb->btg', kernel, x) + bias
     return mixture.from_head(outputs, self.width)
@@ -234,7 +265,7 @@ class Model(keras.Model):
       tiled = tf.repeat(context[None], x.shape[0], axis=0)
       x = tf.concat([x, tiled], axis=1)
     keep = self.hps.input_dropout_prob
-    return x * cells.dropout_mask(tf.shape(x), keep, seed)
+    return x * cells.dropout_mask(_shape(x), keep, seed)
 
   def note_costs(
     self,
@@ -262,6 +293,7 @@ class Model(keras.Model):
     noise: tf.Tensor | None = None,
     kl_weight: tf.Tensor | float | None = None,
     seed=None,
+    whole_kl: tf.Tensor | None = None,
   ) -> Costs:
     """The costs of a batch.
 
@@ -271,19 +303,28 @@ class Model(keras.Model):
       noise: standard normal `[B, Z]` for z; zeros if None.
       kl_weight: weight of the KL term; hps.kl_weight if None.
       seed: of the dropouts, int `[2]`; None outside training.
+      whole_kl: for a share of a larger batch, the raw KL of that. The floor
+        applies where this is below it, and so the means over equal shares are
+        the costs of the larger batch.
     """
     notes = self.note_costs(batch, pitches, noise, seed)
     return self.total_costs(
-      tf.reduce_mean(notes.r_cost), tf.reduce_mean(notes.raw_kl), kl_weight
+      tf.reduce_mean(notes.r_cost),
+      tf.reduce_mean(notes.raw_kl),
+      kl_weight,
+      whole_kl,
     )
 
-  def total_costs(self, r_cost, raw_kl, kl_weight=None) -> Costs:
+  def total_costs(self, r_cost, raw_kl, kl_weight=None, whole_kl=None) -> Costs:
     """Costs from the means over notes of the two parts."""
     weight = self.hps.kl_weight if kl_weight is None else kl_weight
-    if self.conditional:
-      kl_cost = tf.maximum(raw_kl, self.hps.kl_tolerance)
-    else:
+    floor = self.hps.kl_tolerance
+    if not self.conditional:
       kl_cost = tf.zeros_like(raw_kl)
+    elif whole_kl is None:
+      kl_cost = tf.maximum(raw_kl, floor)
+    else:
+      kl_cost = tf.where(whole_kl < floor, floor, raw_kl)
     return Costs(r_cost + weight * kl_cost, r_cost, kl_cost, raw_kl)
 
   def sample(
@@ -330,19 +371,30 @@ class Model(keras.Model):
     kwargs.setdefault('jit_compile', compilation.prefers_xla())
     super().compile(optimizer=optimizer, **kwargs)
 
-  def costs_and_gradients(self, batch, pitches, noise, kl_weight, seed=None):
-    """-> Costs, clipped gradients in the order of `trainable_variables`."""
+  def costs_and_gradients(
+    self, batch, pitches, noise, kl_weight, seed=None, whole_kl=None
+  ):
+    """-> Costs, gradients in the order of `trainable_variables`.
+
+    The arguments are as in `compute_costs`.
+    """
     weights = [v.value for v in self.trainable_variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(weights)
-      costs = self.compute_costs(batch, pitches, noise, kl_weight, seed)
+      costs = self.compute_costs(
+        batch, pitches, noise, kl_weight, seed, whole_kl
+      )
     grads = tape.gradient(
       costs.cost, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
-    clip = self.hps.grad_clip
-    return costs, [tf.clip_by_value(g, -clip, clip) for g in grads]
+    return costs, grads
 
-  def gradients_at_step(self, batch, pitches, seed, step):
+  def clip(self, grads: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Gradients, clipped by value to at most hps.grad_clip."""
+    clip = self.hps.grad_clip
+    return [tf.clip_by_value(g, -clip, clip) for g in grads]
+
+  def gradients_at_step(self, batch, pitches, seed, step, whole_kl=None):
     """`costs_and_gradients` as training uses them.
 
     Args:
@@ -350,12 +402,19 @@ class Model(keras.Model):
       pitches: one-hot `[B, 128]`.
       seed: int; with the step it decides the noise and the dropouts.
       step: int, the steps before this one; it decides the KL weight.
+      whole_kl: as in `compute_costs`.
     """
-    step = tf.cast(step, tf.int32)
-    seeds = tf.stack([seed, step])
+    seeds = _seed_at(seed, step)
     noise = self.draw_noise(batch, seeds)
     kl_weight = kl_weight_at(self.hps, step)
-    return self.costs_and_gradients(batch, pitches, noise, kl_weight, seeds)
+    return self.costs_and_gradients(
+      batch, pitches, noise, kl_weight, seeds, whole_kl
+    )
+
+  def raw_kl_at_step(self, batch, seed, step):
+    """The raw KL that `gradients_at_step` finds, from the encoder alone."""
+    latent = self.encode(batch[:, 1:], seed=_seed_at(seed, step))
+    return tf.reduce_mean(_kl_to_prior(latent))
 
   @tf.autograph.experimental.do_not_convert
   def train_step(self, data):
@@ -365,7 +424,7 @@ class Model(keras.Model):
       batch, pitches, self.hps.trial, self.optimizer.iterations
     )
     self.optimizer.apply_gradients(
-      zip(grads, self.trainable_variables, strict=True)
+      zip(self.clip(grads), self.trainable_variables, strict=True)
     )
     return costs._asdict()
 
@@ -373,94 +432,15 @@ class Model(keras.Model):
     """Standard normal `[B, Z]` for the latent of a batch."""
     if not self.conditional:
       return None
-    shape = [tf.shape(batch)[0], self.hps.z_size]
-    return tf.random.stateless_normal(shape, _fold(seed, 1000))
+    shape = [_shape(batch)[0], self.hps.z_size]
+    normal = tf.random.stateless_normal
+    return distribution.draw(normal, shape, _fold(seed, 1000), axis=0)
 
   @tf.autograph.experimental.do_not_convert
   def test_step(self, data):
     """Costs of a batch, z at its mean."""
     batch, pitches = data[:2]
     return self.compute_costs(batch, pitches)._asdict()
-
-
-class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
-  """(learning_rate - min) * decay_rate ** step + min."""
-
-  def __init__(
-    self, learning_rate: float, decay_rate: float, min_learning_rate: float
-  ):
-    self.first = learning_rate
-    self.decay_rate = decay_rate
-    self.floor = min_learning_rate
-
-  @classmethod
-  def of(cls, hps: HParams) -> 'LearningRate':
-    """The one that hyperparameters ask for."""
-    return cls(hps.learning_rate, hps.decay_rate, hps.min_learning_rate)
-
-  def __call__(self, step):
-    decay = tf.pow(self.decay_rate, tf.cast(step, tf.float32))
-    return (self.first - self.floor) * decay + self.floor
-
-  def get_config(self):
-    return {
-      'learning_rate': self.first,
-      'decay_rate': self.decay_rate,
-      'min_learning_rate': self.floor,
-    }
-
-
-def kl_weight_at(hps: HParams, step: tf.Tensor) -> tf.Tensor:
-  """Weight of the KL term at a step: from kl_weight_start to kl_weight."""
-  decay = tf.pow(hps.kl_decay_rate, tf.cast(step, tf.float32))
-  return hps.kl_weight - (hps.kl_weight - hps.kl_weight_start) * decay
-
-
-def make_optimizer(hps: HParams) -> keras.optimizers.Optimizer:
-  """The 2017 optimiser: Adam with TensorFlow 1's defaults."""
-  return keras.optimizers.Adam(LearningRate.of(hps), epsilon=1e-8)
-
-
-def _check(hps: HParams) -> None:
-  """Raises ValueError for values that make no model."""
-  for name in ('model', 'enc_model'):
-    value = getattr(hps, name)
-    if value not in ('lstm', 'layer_norm', 'hyper'):
-      raise ValueError(f'{name}={value!r}: expected lstm, layer_norm or hyper.')
-  positive = (
-    'max_seq_len seq_width rnn_size num_layers enc_rnn_size z_size '
-    'context_vec_size batch_size num_mixture hyper_lstm_size '
-    'hyper_embedding_size n_pca_components grad_clip learning_rate'
-  )
-  for name in positive.split():
-    if getattr(hps, name) <= 0:
-      raise ValueError(f'{name}={getattr(hps, name)}: expected more than 0.')
-  for kind in ('recurrent', 'input', 'output'):
-    keep = getattr(hps, f'{kind}_dropout_prob')
-    if getattr(hps, f'use_{kind}_dropout') and not 0 < keep <= 1:
-      raise ValueError(
-        f'{kind}_dropout_prob={keep}: expected a keep probability in (0, 1].'
-      )
-  if hps.pca_dim_reduce and hps.n_pca_components > hps.seq_width:
-    raise ValueError(
-      f'n_pca_components={hps.n_pca_components}: expected at most '
-      f'seq_width={hps.seq_width}.'
-    )
-
-
-def _make_cell(hps, kind, units, name):
-  keep = hps.recurrent_dropout_prob if hps.use_recurrent_dropout else 1.0
-  if kind == 'hyper':
-    return cells.HyperLSTMCell(
-      units,
-      hps.hyper_lstm_size,
-      hps.hyper_embedding_size,
-      hps.hyper_use_layer_norm,
-      keep,
-      name=name,
-    )
-  cell = cells.LSTMCell if kind == 'lstm' else cells.LayerNormLSTMCell
-  return cell(units, keep, name=name)
 
 
 def _linear(width, size, name):
@@ -473,9 +453,19 @@ def _linear(width, size, name):
   return layer
 
 
+def _seed_at(seed, step):
+  """The seed `[2]` of a step."""
+  return tf.stack([seed, tf.cast(step, tf.int32)])
+
+
 def _fold(seed, number):
   """A seed `[2]` of its own for each use of one step's seed."""
   return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def _shape(x):
+  """The sizes of a tensor: ints, or tensors where they are not known yet."""
+  return list(keras.ops.shape(x))
 
 
 def _frames(frames, width):

@@ -61,24 +61,42 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   try:
     yield temporary
     _sync(temporary)
-    remove_folder(path)
+    # No folder can replace another that is not empty, so for a moment there is
+    # neither.
+    doomed = _hide(path) if path.exists() else None
     os.rename(temporary, path)
     _sync(path.parent)
+    if doomed:
+      _remove(doomed)
   finally:
     remove_folder(temporary)
 
 
 def remove_folder(path: pathlib.Path) -> None:
   """Removes a folder of files, if it is there, so that none is seen half."""
-  if not path.exists():
-    return
-  doomed = path
-  if not path.name.startswith('.'):
-    doomed = path.with_name(f'.{path.name}.{os.getpid()}.old.tmp')
-    os.rename(path, doomed)
-  for file in doomed.iterdir():
+  if path.exists():
+    _remove(path if path.name.startswith('.') else _hide(path))
+
+
+def make_folder(path: pathlib.Path) -> None:
+  """Makes a folder and those above it, so that they outlast a power cut."""
+  missing = [p for p in (path, *path.parents) if not p.exists()]
+  path.mkdir(parents=True, exist_ok=True)
+  for made in missing:
+    _sync(made.parent)
+
+
+def _hide(folder: pathlib.Path) -> pathlib.Path:
+  """Gives a folder the name of one that is to be removed."""
+  hidden = folder.with_name(f'.{folder.name}.{os.getpid()}.old.tmp')
+  os.rename(folder, hidden)
+  return hidden
+
+
+def _remove(folder: pathlib.Path) -> None:
+  for file in folder.iterdir():
     file.unlink()
-  doomed.rmdir()
+  folder.rmdir()
 
 
 def remove_temporaries(folder: pathlib.Path) -> None:
@@ -90,10 +108,15 @@ def remove_temporaries(folder: pathlib.Path) -> None:
       path.unlink()
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+  """Writes a file, whole or not at all."""
+  with replacing(path) as temporary:
+    temporary.write_bytes(content)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
   """Writes a text file, whole or not at all."""
-  with replacing(path) as temporary:
-    temporary.write_text(text, 'utf-8')
+  write_bytes(path, text.encode())
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -155,6 +178,11 @@ class CheckedFolder:
         f'not the one in {MANIFEST}',
       )
     return content
+
+  def check(self) -> None:
+    """Reads all that the manifest lists; errors as `read`."""
+    for name in self._digests:
+      self.read(name)
 
   def read_json(self, name: str) -> dict[str, Any]:
     """The JSON object in a file; errors as `read`."""

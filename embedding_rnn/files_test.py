@@ -1,7 +1,11 @@
 """Tests of files.py: whole files, and checksums."""
 
+import functools
 import hashlib
 import json
+import os
+import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -102,6 +106,58 @@ def test_folders_are_replaced_whole(tmp_path):
       files.write_text(temporary / f'{text}.txt', text)
   assert [p.name for p in tmp_path.iterdir()] == ['save']
   assert [p.name for p in (tmp_path / 'save').iterdir()] == ['new.txt']
+
+
+def test_what_is_on_the_disk_when(tmp_path, monkeypatch):
+  """Power cuts: content comes before names, and names before the next step."""
+  happened = []
+
+  def name(path):
+    # Such as .save.77.tmp/.x.77.tmp
+    parts = pathlib.Path(path).relative_to(tmp_path).parts
+    return '/'.join(re.sub(r'\.\d+\.', '.N.', part) for part in parts) or '.'
+
+  def record(action, *paths, original):
+    happened.append((action, *map(name, paths)))
+    return original(*paths)
+
+  def fsync(descriptor, original=os.fsync):
+    happened.append(('sync', name(os.readlink(f'/dev/fd/{descriptor}'))))
+    original(descriptor)
+
+  monkeypatch.setattr(os, 'fsync', fsync)
+  for action in ('rename', 'replace', 'rmdir', 'unlink'):
+    original = getattr(os, action)
+    monkeypatch.setattr(
+      os, action, functools.partial(record, action, original=original)
+    )
+  files.make_folder(tmp_path / 'a' / 'b')
+  assert happened == [('sync', 'a'), ('sync', '.')]
+  files.write_text(tmp_path / 'x', 'text')
+  for _ in range(2):
+    happened.clear()
+    with files.replacing_folder(tmp_path / 'save') as temporary:
+      files.write_text(temporary / 'x', 'text')
+  new, old = '.save.N.tmp', '.save.N.old.tmp'
+  write_x = [
+    ('sync', f'{new}/.x.N.tmp'),
+    ('replace', f'{new}/.x.N.tmp', f'{new}/x'),
+    ('sync', new),
+  ]
+  happened = [
+    event
+    for event in happened
+    if event[0] != 'unlink' or 'tmp/.' not in event[1]
+  ]
+  assert happened == [
+    *write_x,
+    ('sync', new),
+    ('rename', 'save', old),
+    ('rename', new, 'save'),
+    ('sync', '.'),
+    ('unlink', f'{old}/x'),
+    ('rmdir', old),
+  ]
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):

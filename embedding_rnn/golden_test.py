@@ -16,8 +16,7 @@ import pytest
 import tensorflow as tf
 
 import embedding_rnn
-from embedding_rnn import embedding_rnn as model_lib
-from embedding_rnn import tf1_checkpoint
+from embedding_rnn import cells, schedules, tf1_checkpoint
 
 TESTDATA = pathlib.Path(__file__).parent / 'testdata' / 'rnn'
 NAMES = sorted(p.stem for p in TESTDATA.glob('g*.npz'))
@@ -31,12 +30,12 @@ STEPS = 5e-5
 class Golden:
   """One fixture, and a model with its weights."""
 
-  def __init__(self, name):
+  def __init__(self, name, precision='float32'):
     self.data = np.load(TESTDATA / f'{name}.npz', allow_pickle=False)
     overrides = json.loads(str(self.data['overrides']))
     self.hps = embedding_rnn.default_hps()
     self.hps.override_from_dict(overrides)
-    self.model = embedding_rnn.Model(self.hps)
+    self.model = embedding_rnn.Model(self.hps, precision)
     self.weights = tf1_checkpoint.weights_by_name(self.model)
     self.set_weights('var')
     conditional = self.model.conditional
@@ -145,7 +144,12 @@ def test_costs(golden):
 
 def expect_gradients(golden, **compilation):
   model = golden.model
-  step = tf.function(model.costs_and_gradients, autograph=False, **compilation)
+
+  def costs_and_gradients(*args):
+    costs, grads = model.costs_and_gradients(*args)
+    return costs, model.clip(grads)
+
+  step = tf.function(costs_and_gradients, autograph=False, **compilation)
   costs, grads = step(
     golden.batch, golden.pitches, golden.noise, golden.hps.kl_weight_start
   )
@@ -167,9 +171,52 @@ def test_gradients_under_xla(name):
   expect_gradients(Golden(name), jit_compile=True)
 
 
+@pytest.mark.parametrize(
+  'name, xla',
+  [(name, False) for name in NAMES]
+  + [pytest.param(name, True, marks=pytest.mark.slow) for name in XLA_NAMES],
+)
+def test_bfloat16(name, xla, monkeypatch):
+  """How far off it is; each bound is at most twice the worst that was seen."""
+  if xla:  # Once with the products of a frame's input ahead of the loop.
+    monkeypatch.setattr(cells, 'FUSED_WIDTH', 0)
+  golden = Golden(name, 'bfloat16')
+  model, batch, pitches = golden.model, golden.batch, golden.pitches
+  weight = golden.hps.kl_weight_start
+  z = model.encode(batch[:, 1:], golden.noise).z if model.conditional else None
+  mix = model.predict_mixture(batch[:, :-1], pitches, z)
+  for part in ('logmix', 'mean', 'logstd'):
+    value = getattr(mix, part)
+    value = tf.reshape(value, [-1, value.shape[-1]])
+    close(value, golden[f'out/out_{part}'], atol=0.05)
+    assert np.abs(value - golden[f'out/out_{part}']).max() > 10 * FORWARD
+  step = tf.function(
+    model.costs_and_gradients, autograph=False, jit_compile=xla
+  )
+  costs, grads = step(batch, pitches, golden.noise, weight)
+  cost, r_cost, kl_cost = golden['train/cost_step0']
+  close(costs.cost, cost, atol=1e-3)
+  close(costs.r_cost, r_cost, atol=1e-3)
+  np.testing.assert_allclose(costs.kl_cost, kl_cost, rtol=1e-2)
+  grads = {
+    id(v): g.numpy()
+    for v, g in zip(model.trainable_variables, model.clip(grads), strict=True)
+  }
+  expected = {n: golden[f'grad/{n}'] for n in golden.weights}
+  off = [
+    weight.of(grads[id(weight.variable)]) - expected[n]
+    for n, weight in golden.weights.items()
+  ]
+  assert norm(off) < 0.08 * norm(expected.values())
+
+
+def norm(arrays):
+  return np.sqrt(sum(np.square(array).sum() for array in arrays))
+
+
 def test_three_training_steps(golden):
   model = golden.model
-  optimizer = model_lib.make_optimizer(golden.hps)
+  optimizer = schedules.make_optimizer(golden.hps)
   model.compile(optimizer, jit_compile=False)
   noise = golden.noise
   model.draw_noise = lambda batch, seed: noise
@@ -177,7 +224,7 @@ def test_three_training_steps(golden):
   for i in range(3):
     _, _, _, learning_rate, kl_weight = golden['train/log'][i]
     close(optimizer.learning_rate, learning_rate, atol=1e-8)
-    close(model_lib.kl_weight_at(golden.hps, i), kl_weight, atol=1e-6)
+    close(schedules.kl_weight_at(golden.hps, i), kl_weight, atol=1e-6)
     costs = train((golden.batch, golden.pitches))
     values = [costs[n] for n in ('cost', 'r_cost', 'kl_cost')]
     close(values, golden['train/log'][i, :3], atol=STEPS)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import embedding_rnn
 from embedding_rnn import embedding_rnn as model_lib
+from embedding_rnn import schedules
 
 TINY = (
   'rnn_size=8,enc_rnn_size=6,z_size=3,num_mixture=2,seq_width=4,max_seq_len=7,'
@@ -175,12 +176,12 @@ def test_fit_with_another_optimizer():
 def test_schedules():
   hps = embedding_rnn.default_hps()
   steps = np.array([0, 1, 100, 50000], np.int64)
-  rate = model_lib.LearningRate.of(hps)
-  rate = model_lib.LearningRate.from_config(rate.get_config())
+  rate = schedules.LearningRate.of(hps)
+  rate = schedules.LearningRate.from_config(rate.get_config())
   expected = (1e-3 - 1e-5) * 0.9999 ** steps.astype(float) + 1e-5
   np.testing.assert_allclose([rate(k) for k in steps], expected, rtol=1e-3)
   expected = 1 - (1 - 0.01) * 0.99995 ** steps.astype(float)
-  weights = [model_lib.kl_weight_at(hps, k) for k in steps]
+  weights = [schedules.kl_weight_at(hps, k) for k in steps]
   np.testing.assert_allclose(weights, expected, rtol=1e-3)
 
 

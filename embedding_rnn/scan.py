@@ -32,10 +32,14 @@ Step = Callable[..., Sequence[tf.Tensor]]
 
 
 def products(kernels: dict[str, tf.Tensor]) -> Product:
-  """The plain `product` function of a step over these kernels."""
+  """The plain `product` function of a step over these kernels.
+
+  An operand is rounded to the dtype of its kernel, and the result has the dtype
+  that the operand had.
+  """
 
   def product(name, a, plus=None):
-    y = tf.matmul(kernels[name], a)
+    y = _product(kernels[name], a)
     return y if plus is None else y + plus
 
   return product
@@ -49,6 +53,7 @@ def scan(
   params: dict[str, tf.Tensor],
   *,
   reverse: bool = False,
+  product_dtype: tf.DType = tf.float32,
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
   """Runs `step` over the first axis of `inputs`.
 
@@ -61,6 +66,8 @@ def scan(
       `[in, B]`, or `[k, out, in]` for an operand `[k, in, B]`.
     params: small tensors used element-wise in `step`, such as biases.
     reverse: run from the last frame to the first.
+    product_dtype: what the operands of the in-loop products, and of those of
+      their gradients, are rounded to. Their results, and all else, are float32.
 
   Returns:
     outputs `[T, features, B]`, in the order of `inputs`, and the state after
@@ -71,6 +78,7 @@ def scan(
   @tf.custom_gradient
   def run(*flat):
     inputs, state, kernels, params = tf.nest.pack_sequence_as(arguments, flat)
+    kernels = {n: tf.cast(k, product_dtype) for n, k in kernels.items()}
     loop = _Loop(step, inputs, params, reverse)
     final, (first, *others), kept = loop.forward(state, kernels)
     first = first.stack()
@@ -176,7 +184,11 @@ class _Loop:
         output_gradients=[d_state[0] + d_outputs[t], *d_state[1:]],
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
       )
-      pairs = [(d_results[name], operands[name]) for name in names]
+      pairs = [
+        tuple(tf.cast(x, kernels[name].dtype) for x in pair)
+        for name in names
+        for pair in [(d_results[name], operands[name])]
+      ]
       return d_inputs, d_state, d_params, pairs
 
     t = self.last
@@ -225,6 +237,10 @@ class _Loop:
     return d_inputs, d_state, dict(zip(names, d_kernels, strict=True)), d_params
 
 
+def _product(kernel, a):
+  return tf.cast(tf.matmul(kernel, tf.cast(a, kernel.dtype)), a.dtype)
+
+
 def _replay(result, a, plus, transposed):
   """The kept result, with the gradients of the product that made it."""
   if plus is None:
@@ -234,7 +250,7 @@ def _replay(result, a, plus, transposed):
 
 @tf.custom_gradient
 def _replay_product(result, a, transposed):
-  return tf.identity(result), lambda d: (d, tf.matmul(transposed, d), None)
+  return tf.identity(result), lambda d: (d, _product(transposed, d), None)
 
 
 @tf.custom_gradient
@@ -242,7 +258,7 @@ def _replay_sum(result, a, plus, transposed):
   def gradient(d):
     one_for_all = plus.shape[-1] == 1 != d.shape[-1]
     d_plus = tf.reduce_sum(d, axis=-1, keepdims=True) if one_for_all else d
-    return d, tf.matmul(transposed, d), d_plus, None
+    return d, _product(transposed, d), d_plus, None
 
   return tf.identity(result), gradient
 
@@ -260,6 +276,5 @@ def _write(stacks, t, tensors):
 
 def _outer_product(d, a):
   """Gradient of a kernel from d `[T, (k,) out, B]` and a `[T, (k,) in, B]`."""
-  if d.shape.rank == 3:
-    return tf.einsum('tob,tib->oi', d, a)
-  return tf.einsum('tkob,tkib->koi', d, a)
+  equation = 'tob,tib->oi' if d.shape.rank == 3 else 'tkob,tkib->koi'
+  return tf.cast(tf.einsum(equation, d, a), tf.float32)

@@ -17,8 +17,6 @@ from embedding_rnn.embedding_rnn import Latent, Model
 from embedding_rnn.hparams import HParams
 from embedding_rnn.transforms import Transforms
 
-COSTS = 'costs.json'
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
@@ -250,9 +248,12 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
   save, (weights, costs) = checkpoints.read_save(
     folder,
     checkpoints.BEST,
-    lambda f: (f.read_arrays(checkpoints.WEIGHTS), f.read_json(COSTS)),
+    lambda save: (
+      save.read_arrays(checkpoints.WEIGHTS),
+      save.read_json(checkpoints.COSTS),
+    ),
   )
-  model = Model(files.hps)
+  model = Model(files.hps, checkpoints.precision_of(files))
   source = os.path.join(save.path, checkpoints.WEIGHTS)
   checkpoints.assign_weights(model, weights, source)
   return Run(

@@ -41,7 +41,7 @@ def make_run(folder, data_dir, extra=''):
     model = embedding_rnn.Model(hps)
     contents = {
       checkpoints.WEIGHTS: checkpoints.weights_of(model),
-      trained_run.COSTS: {'valid': {'cost': 1 / step}},
+      checkpoints.COSTS: {'valid': {'cost': 1 / step}},
     }
     checkpoints.write_save(folder, checkpoints.BEST, step, contents)
   return model

@@ -9,28 +9,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
+import pathlib
 import sys
-import threading
 import time
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 from tqdm.auto import tqdm
 
-from embedding_rnn import checkpoints, data, files, trained_run, training_step
-from embedding_rnn.embedding_rnn import (
-  Costs,
-  LearningRate,
-  kl_weight_at,
-  make_optimizer,
-)
-from embedding_rnn.hparams import HParams
-from embedding_rnn.training_log import HISTORY, TrainingLog
+from embedding_rnn import checkpoints, data, distribution, training_step
+from embedding_rnn.embedding_rnn import Costs
+from embedding_rnn.progress import STATE, State, read_state
+from embedding_rnn.schedules import LearningRate, kl_weight_at, make_optimizer
+from embedding_rnn.stopping import StopRequest
+from embedding_rnn.training_log import HISTORY, NoLog, TrainingLog
 
 LOG_EVERY = 20  # steps
-_OPTIMIZER, _STATE = 'optimizer.npz', 'state.json'
+SAVE_SECONDS = 600  # that a crash can cost, besides an evaluation
+_OPTIMIZER = 'optimizer.npz'
 
 
 class NonFiniteCostError(FloatingPointError):
@@ -45,79 +43,68 @@ class NonFiniteCostError(FloatingPointError):
     self.step = step
 
 
-@dataclasses.dataclass
-class State:
-  """How far training is; all of it that is not weights."""
+class SavedTraining(NamedTuple):
+  """What a save holds of a run's training."""
 
-  step: int = 0
-  evaluated_step: int = 0
-  best_step: int | None = None
-  best_cost: float | None = None
-  seconds: float = 0.0
-  # Sums of the costs of the steps that are not in the history yet.
-  totals: list[float] = dataclasses.field(default_factory=lambda: [0.0] * 4)
-  num_totals: int = 0
-
-  def is_evaluation_due(self, hps: HParams) -> bool:
-    """Whether the split is to be evaluated before the next step."""
-    is_time = self.step % hps.save_every == 0 or self.step == hps.num_steps
-    return is_time and self.evaluated_step < self.step
-
-  def is_finished(self, hps: HParams) -> bool:
-    """Whether there is nothing left to do."""
-    return self.step >= hps.num_steps and not self.is_evaluation_due(hps)
+  save: checkpoints.Save
+  state: State
+  history: bytes
+  optimizer: dict[str, np.ndarray]
+  weights: dict[str, np.ndarray]
 
 
-def read_state(save: files.CheckedFolder) -> State:
-  """Reads how far training was at a 'last' save."""
-  values = save.read_json(_STATE)
-  try:
-    names = [field.name for field in dataclasses.fields(State)]
-    return State(**{name: values[name] for name in names})
-  except KeyError as error:
-    raise save.error(_STATE, f'has no {error}') from error
+def read_saved_training(folder: pathlib.Path) -> SavedTraining:
+  """Reads the newest save that is whole; errors as `checkpoints.read_save`."""
+
+  def read(save):
+    return (
+      read_state(save),
+      save.read(HISTORY),
+      save.read_arrays(_OPTIMIZER),
+      save.read_arrays(checkpoints.WEIGHTS),
+    )
+
+  save, content = checkpoints.read_save(folder, checkpoints.LAST, read)
+  return SavedTraining(save, *content)
 
 
 class Trainer:
   """A run at some point of its training."""
 
-  def __init__(self, folder, run, dataset, model):
+  def __init__(self, folder, run, dataset, model, strategy):
     self.folder, self.hps, self.transforms = folder, run.hps, run.transforms
     self.dataset, self.model = dataset, model
     self.seed = run.info['seed'] + run.hps.trial
-    self.optimizer = make_optimizer(run.hps)
-    self.optimizer.build(model.trainable_variables)
+    self.strategy = strategy
+    self.is_chief = distribution.is_chief(strategy)
+    with strategy.scope():
+      self.optimizer = make_optimizer(run.hps)
+      self.optimizer.build(model.trainable_variables)
     self.step = training_step.make_training_step(
-      model, self.optimizer, self.seed
+      model, self.optimizer, self.seed, strategy
     )
-    self.evaluation = training_step.make_evaluation(model)
+    self.evaluation = training_step.make_evaluation(model, strategy)
     self.state = State()
     self.saved: checkpoints.Save | None = None
     self.history: bytes | None = None
 
-  def restore(self) -> None:
-    """Goes to the newest save that is whole."""
-
-    def read(save):
-      return (
-        read_state(save),
-        save.read(HISTORY),
-        save.read_arrays(_OPTIMIZER),
-        save.read_arrays(checkpoints.WEIGHTS),
-      )
-
-    self.saved, (self.state, self.history, optimizer, weights) = (
-      checkpoints.read_save(self.folder, checkpoints.LAST, read)
-    )
-    source = str(self.saved.path)
-    checkpoints.assign_weights(self.model, weights, source)
-    checkpoints.assign_optimizer_state(self.optimizer, optimizer, source)
+  def restore(self, saved: SavedTraining) -> None:
+    """Goes to a save."""
+    self.saved, self.state = saved.save, saved.state
+    self.history = saved.history
+    source = str(saved.save.path)
+    checkpoints.assign_weights(self.model, saved.weights, source)
+    checkpoints.assign_optimizer_state(self.optimizer, saved.optimizer, source)
     self.step.totals.assign(self.state.totals)
 
   def run(self) -> None:
     """Trains up to the last step, or to a signal."""
     state, hps = self.state, self.hps
-    self.log = TrainingLog(self.folder, self.history)
+    if self.is_chief:
+      self.log = TrainingLog(self.folder, self.history)
+    else:
+      self.log = NoLog()
+    self.log.write_hparams(hps.values())
     self.log.write_scalars(
       state.step, {'Num_Trainable_Params': self.model.count_params()}
     )
@@ -128,11 +115,14 @@ class Trainer:
       total=hps.num_steps,
       unit='step',
       mininterval=1 if sys.stderr.isatty() else 30,
+      disable=not self.is_chief,
     )
-    with _StopRequest() as stop:
+    with StopRequest(self.strategy, LOG_EVERY) as stop:
       try:
         with bar:
           self._loop(stop, bar)
+        # All is written before any worker goes on.
+        distribution.happened_anywhere(self.strategy, False)
       finally:
         self.log.close()
 
@@ -148,7 +138,7 @@ class Trainer:
         num_steps=hps.num_steps - state.step,
       )
     )
-    while not stop.signal:
+    while not stop.is_agreed(state.step):
       if state.is_evaluation_due(hps):
         bar.set_postfix_str('evaluation')
         self._evaluate_and_save(stop)
@@ -161,6 +151,11 @@ class Trainer:
       bar.update()
       if state.step % LOG_EVERY == 0 or state.step == hps.num_steps:
         bar.set_postfix_str(f'cost {self._log_steps():.4f}')
+      if (
+        time.monotonic() - self._saved_at >= SAVE_SECONDS
+        and not state.is_evaluation_due(hps)
+      ):
+        self._save_last()
     if self.saved is None or self.saved.step != state.step:
       self._save_last()
     logging.info("Stopped by a signal; saved '%s'.", self.saved.path)
@@ -209,7 +204,7 @@ class Trainer:
     )
     sums = []
     for number, batch in enumerate(batches):
-      if stop.signal:
+      if stop.is_agreed(number):
         return None
       sums.append(self.evaluation(*batch, tf.constant(number)))
     r_cost, raw_kl, weight = np.sum(sums, axis=0, dtype=np.float64)
@@ -239,13 +234,11 @@ class Trainer:
       self.log.write(state.step, split, values)
     if is_best:
       state.best_step, state.best_cost = state.step, cost
-      checkpoints.write_save(
-        self.folder,
+      self._write_save(
         checkpoints.BEST,
-        state.step,
         {
           checkpoints.WEIGHTS: checkpoints.weights_of(self.model),
-          trained_run.COSTS: costs,
+          checkpoints.COSTS: costs,
         },
       )
     self.log.write_scalars(state.step, {'Best_Valid_Cost': state.best_cost})
@@ -264,38 +257,19 @@ class Trainer:
       'num_steps': self.hps.num_steps,
       'save_every': self.hps.save_every,
     }
-    self.saved = checkpoints.write_save(
-      self.folder,
+    self.saved = self._write_save(
       checkpoints.LAST,
-      state.step,
       {
         checkpoints.WEIGHTS: checkpoints.weights_of(self.model),
         _OPTIMIZER: checkpoints.optimizer_state_of(self.optimizer),
         HISTORY: self.log.history(),
-        _STATE: progress,
+        STATE: progress,
       },
     )
 
-
-class _StopRequest:
-  """Notes SIGINT and SIGTERM in its block, and hands them on after it."""
-
-  def __enter__(self):
-    self.signal, self._previous = None, {}
-    if threading.current_thread() is threading.main_thread():
-      for number in (signal.SIGINT, signal.SIGTERM):
-        self._previous[number] = signal.signal(number, self._note)
-    return self
-
-  def _note(self, number, frame):
-    del frame
-    if number == signal.SIGINT and self.signal:
-      raise KeyboardInterrupt
-    self.signal = number
-
-  def __exit__(self, kind, error, trace):
-    for number, handler in self._previous.items():
-      signal.signal(number, handler or signal.SIG_DFL)
-    if kind is None and self.signal:
-      signal.raise_signal(self.signal)
-      raise SystemExit(128 + self.signal)
+  def _write_save(self, kind, contents) -> checkpoints.Save:
+    """Writes a save, if this is the worker that writes."""
+    step = self.state.step
+    if self.is_chief:
+      return checkpoints.write_save(self.folder, kind, step, contents)
+    return checkpoints.save_at(self.folder, kind, step)

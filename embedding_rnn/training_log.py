@@ -6,12 +6,15 @@ import csv
 import io
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
+from absl import logging
+from tensorboard.plugins.hparams import api as hparams_api
 
 from embedding_rnn import files
+from embedding_rnn.checkpoints import HISTORY
 
-HISTORY = 'history.csv'
 COLUMNS = (
   'step',  # training steps done
   'split',  # train: mean over the steps since the last row; valid; test
@@ -35,6 +38,36 @@ _TAGS = {
 }
 
 
+def restore_history(folder: pathlib.Path, history: bytes) -> None:
+  """Makes history.csv again what it was at a save.
+
+  It is no news that there are rows after those of the save, whole or torn. If
+  the others have changed, a warning says so.
+
+  Args:
+    folder: the run's.
+    history: the content of history.csv at the save.
+  """
+  path = folder / HISTORY
+  found = path.read_bytes() if path.exists() else None
+  if found == history:
+    return
+  if found is None or not found.startswith(history):
+    logging.warning(
+      "'%s' %s; its rows up to the last save are written again from there.",
+      path,
+      'is missing' if found is None else 'is damaged',
+    )
+  files.write_bytes(path, history)
+
+
+class NoLog:
+  """Stands in for a TrainingLog where another worker writes it."""
+
+  def __getattr__(self, name):
+    return lambda *args: b''
+
+
 class TrainingLog:
   """Writes each point of a run's course to TensorBoard and history.csv.
 
@@ -48,9 +81,11 @@ class TrainingLog:
 
   def __init__(self, folder: pathlib.Path, history: bytes | None = None):
     self._path = folder / HISTORY
-    header = (','.join(COLUMNS) + '\n').encode()
-    with files.replacing(self._path) as temporary:
-      temporary.write_bytes(history or header)
+    if history is None:
+      header = ','.join(COLUMNS) + '\n'
+      files.write_bytes(self._path, header.encode())
+    else:
+      restore_history(folder, history)
     self._file = self._path.open('ab')
     self._writer = tf.summary.create_file_writer(str(folder))
 
@@ -71,6 +106,20 @@ class TrainingLog:
       _TAGS[name].format(_PREFIXES[split]): v for name, v in values.items()
     }
     self.write_scalars(step, tags)
+
+  def write_hparams(self, values: Mapping[str, Any]) -> None:
+    """Writes hyperparameters for TensorBoard's HParams view.
+
+    That has one entry for a run's folder and reads it where it comes first, so
+    it does no harm that training starts, and writes them, more than once.
+    """
+    plain = (bool, int, float, str)
+    with self._writer.as_default():
+      hparams_api.hparams(
+        {k: v if isinstance(v, plain) else str(v) for k, v in values.items()},
+        trial_id=self._path.parent.name,
+      )
+    self._writer.flush()
 
   def write_scalars(self, step: int, values: Mapping[str, float]) -> None:
     """Writes values to TensorBoard alone, under their own tags."""

@@ -9,13 +9,25 @@ import signal
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing import event_accumulator
+from tensorboard import context
+from tensorboard.backend.event_processing import (
+  data_provider,
+  event_accumulator,
+  plugin_event_multiplexer,
+)
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.hparams import (
+  api_pb2,
+  backend_context,
+  list_session_groups,
+)
 
 import embedding_rnn
 from embedding_rnn import (
   checkpoints,
   data,
   golden_test,
+  stopping,
   trainer,
   training,
   training_step,
@@ -179,7 +191,9 @@ def test_costs_are_those_of_the_whole_split(finished):
     np.testing.assert_allclose(run.costs['valid'][name], value, rtol=1e-5)
 
 
-@pytest.mark.parametrize('stop', [signal.SIGTERM, signal.SIGINT, None])
+@pytest.mark.parametrize(
+  'stop', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, None]
+)
 def test_going_on_is_exact(finished, data_dir, tmp_path, monkeypatch, stop):
   if stop:  # Saves, and then hands the signal on.
     heard = []
@@ -201,6 +215,47 @@ def test_going_on_is_exact(finished, data_dir, tmp_path, monkeypatch, stop):
   monkeypatch.setattr(trainer, 'LOG_EVERY', 3)
   training.train(hps(), data_dir, tmp_path / 'run', seed=1, resume=True)
   assert_same_end(tmp_path / 'run', finished[0])
+
+
+def test_a_save_by_the_clock(finished, data_dir, tmp_path, monkeypatch):
+  """Between two rows of the history, too."""
+  folder = tmp_path / 'run'
+  monkeypatch.setattr(trainer, 'SAVE_SECONDS', 0)
+  at_step(monkeypatch, 7, crash)
+  with pytest.raises(RuntimeError, match='crash'):
+    training.train(hps(), data_dir, folder, seed=1)
+  state = last_save(folder)[1]
+  assert state['step'] == 7 and state['evaluated_step'] == 4
+  assert state['num_totals'] == 1  # since step 6
+  monkeypatch.undo()
+  monkeypatch.setattr(trainer, 'LOG_EVERY', 3)
+  training.train(hps(), data_dir, folder, seed=1, resume=True)
+  assert_same_end(folder, finished[0])
+
+
+def test_all_signals_are_handed_on():
+  heard = []
+  previous = {}
+  try:
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+      handler = signal.signal(number, lambda number, _: heard.append(number))
+      previous[number] = handler
+    with (
+      pytest.raises(SystemExit) as info,
+      stopping.StopRequest(tf.distribute.get_strategy(), 1) as stop,
+    ):
+      assert not stop.signal
+      signal.raise_signal(signal.SIGTERM)
+      signal.raise_signal(signal.SIGUSR2)
+      assert stop.signal == signal.SIGTERM and not heard
+    assert heard == [signal.SIGTERM, signal.SIGUSR2]
+    assert info.value.code == 128 + signal.SIGTERM
+  finally:
+    for number, handler in previous.items():
+      signal.signal(number, handler)
+  # Without a handler it is not our business.
+  with stopping.StopRequest(tf.distribute.get_strategy(), 1):
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
 
 
 def test_a_signal_during_evaluation(finished, data_dir, tmp_path, monkeypatch):
@@ -229,6 +284,62 @@ def test_a_damaged_save(finished, data_dir, tmp_path):
   state.unlink()
   training.train(hps(), data_dir, folder, seed=1, resume=True)
   assert_same_end(folder, finished[0])
+
+
+@pytest.mark.parametrize('damage', ['a flipped bit', 'removal'])
+def test_a_damaged_history(finished, data_dir, tmp_path, caplog, damage):
+  folder = shutil.copytree(finished[0], tmp_path / 'run')
+  path = folder / 'history.csv'
+  content = path.read_bytes()
+  path.unlink()
+  if damage != 'removal':
+    path.write_bytes(content[:99] + bytes([content[99] ^ 2]) + content[100:])
+  training.train(hps(), data_dir, folder, seed=1, resume=True)
+  (message,) = [r.getMessage() for r in caplog.records]
+  assert str(path) in message
+  assert path.read_bytes() == content
+
+
+def test_hparams_view(finished, data_dir, tmp_path):
+  """What TensorBoard itself shows for a run that went on, and another."""
+  first = shutil.copytree(finished[0], tmp_path / finished[0].name)
+  training.train(hps('num_steps=13'), data_dir, first, seed=1, resume=True)
+  second = training.train(hps('num_steps=1'), data_dir, tmp_path / 'second')
+  runs = plugin_event_multiplexer.EventMultiplexer()
+  runs.AddRunsFromDirectory(str(tmp_path))
+  runs.Reload()
+  provider = data_provider.MultiplexerDataProvider(runs, str(tmp_path))
+  view = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+  request = api_pb2.ListSessionGroupsRequest(
+    start_index=0,
+    slice_size=9,
+    allowed_statuses=[api_pb2.STATUS_UNKNOWN],
+  )
+  groups = list_session_groups.Handler(
+    context.RequestContext(), view, '', request
+  ).run()
+  entries = {group.name: group for group in groups.session_groups}
+  assert entries.keys() == {first.name, 'second'}
+  for name, group in entries.items():
+    assert [session.name for session in group.sessions] == [name]
+    for key, value in hps().values().items():
+      kind = 'string_value' if isinstance(value, str) else 'number_value'
+      if key != 'num_steps':
+        assert getattr(group.hparams[key], kind) == value
+  assert entries[first.name].hparams['num_steps'].number_value == 12
+  metrics = {
+    metric.name.tag: metric.value for metric in entries['second'].metric_values
+  }
+  costs = second.costs
+  for tag, value in (
+    ('Valid_Cost', costs['valid']['cost']),
+    ('Best_Valid_Cost', costs['valid']['cost']),
+    ('Eval_Cost', costs['test']['cost']),
+    ('Eval_Reconstr_Cost', costs['test']['r_cost']),
+    ('Eval_KL_Cost', costs['test']['kl_cost']),
+    ('Num_Trainable_Params', second.info['num_params']),
+  ):
+    np.testing.assert_allclose(metrics[tag], value, rtol=1e-6, err_msg=tag)
 
 
 def test_more_steps(finished, data_dir, tmp_path):
@@ -295,6 +406,19 @@ def test_refusals(finished, data_dir, tmp_path):
     with pytest.raises(ValueError, match=message):
       training.train(hps(extra), data_dir, tmp_path / 'new', seed=seed)
     assert not checkpoints.is_run(tmp_path / 'new')
+
+
+def test_precision(data_dir, tmp_path):
+  values = hps('num_steps=1')
+  run = training.train(values, data_dir, tmp_path, precision='bfloat16')
+  assert run.model.precision == run.info['precision'] == 'bfloat16'
+  again = {'resume': True, 'precision': 'bfloat16'}
+  assert training.train(values, data_dir, tmp_path, **again).step == 1
+  with pytest.raises(ValueError, match="precision was 'bfloat16', is 'float32"):
+    training.train(values, data_dir, tmp_path, resume=True)
+  with pytest.raises(ValueError, match="precision='half'"):
+    training.train(values, data_dir, tmp_path / 'new', precision='half')
+  assert not checkpoints.is_run(tmp_path / 'new')
 
 
 def test_start_from_another_run(finished, data_dir, tmp_path, monkeypatch):
