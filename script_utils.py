@@ -1,0 +1,18 @@
+"""Looks after jobs that run.py submitted: status, wait, logs and cancel.
+
+Examples:
+  python script_utils.py status --watch
+  python script_utils.py wait default_run-20250131-120000
+  python script_utils.py logs default_run-20250131-120000 default_local --follow
+  python script_utils.py cancel default_run-20250131-120000 default_local
+"""
+
+from absl import app
+
+from embedding_rnn import commands, job_commands
+
+if __name__ == '__main__':
+  app.run(
+    commands.report_errors(job_commands.main),
+    flags_parser=job_commands.parse_command_line,
+  )
