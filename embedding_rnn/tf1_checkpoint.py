@@ -2,8 +2,10 @@
 
 import pathlib
 import re
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from embedding_rnn import cells
@@ -74,19 +76,9 @@ def restore_tf1_checkpoint(model, path: str) -> int:
       every variable that is missing, left over or of another shape. The model
       is then unchanged.
   """
-  prefix = _find_prefix(path)
   weights = weights_by_name(model)
-  try:
-    reader = tf.train.load_checkpoint(prefix)
-    shapes = reader.get_variable_to_shape_map()
-    _compare(prefix, weights, shapes)
-    values = {name: reader.get_tensor(name) for name in weights}
-    step = reader.get_tensor(_STEP) if _STEP in shapes else 0
-  except (tf.errors.OpError, IndexError, RuntimeError) as e:
-    raise ValueError(
-      f'Checkpoint {prefix} is damaged or truncated ({_first_line(e)}); fetch '
-      'it again.'
-    ) from e
+  shapes = {name: weight.shape for name, weight in weights.items()}
+  values, step = read_weights(path, shapes, _BOOKKEEPING, _STEP)
   for name, weight in weights.items():
     if weight.row is None:
       weight.variable.assign(values[name])
@@ -97,7 +89,46 @@ def restore_tf1_checkpoint(model, path: str) -> int:
       rows[weight.row] = values[name]
   for variable, rows in stacked.values():
     variable.assign(tf.stack([rows[i] for i in range(len(rows))]))
-  return int(step)
+  return step
+
+
+def read_weights(
+  path: str,
+  expected: Mapping[str, tuple[int, ...]],
+  bookkeeping: re.Pattern[str],
+  step_name: str,
+  names: Iterable[str] | None = None,
+) -> tuple[dict[str, np.ndarray], int]:
+  """Reads the weights of a TensorFlow 1 checkpoint, all of them or none.
+
+  Args:
+    path: the checkpoint's prefix, its folder, or any one of its files.
+    expected: shapes of the weights by their names in the checkpoint.
+    bookkeeping: matches the names of what else the checkpoint may hold.
+    step_name: the variable that counts training steps.
+    names: of the weights to read, after all were compared; all if None.
+
+  Returns:
+    The weights by name, and the number of steps; 0 if it is not there.
+
+  Raises:
+    FileNotFoundError: there is no checkpoint at path.
+    ValueError: it is damaged, or of a model of another shape; the message names
+      every variable that is missing, left over or of another shape.
+  """
+  prefix = _find_prefix(path)
+  try:
+    reader = tf.train.load_checkpoint(prefix)
+    shapes = reader.get_variable_to_shape_map()
+    _compare(prefix, expected, shapes, bookkeeping)
+    values = {name: reader.get_tensor(name) for name in names or expected}
+    step = reader.get_tensor(step_name) if step_name in shapes else 0
+  except (tf.errors.OpError, IndexError, RuntimeError) as e:
+    raise ValueError(
+      f'Checkpoint {prefix} is damaged or truncated ({_first_line(e)}); fetch '
+      'it again.'
+    ) from e
+  return values, int(step)
 
 
 def _cell_weights(scope, cell):
@@ -157,19 +188,21 @@ def _find_prefix(path):
   return prefix
 
 
-def _compare(prefix, weights, shapes):
+def _compare(prefix, expected, shapes, bookkeeping):
   wrong = [
-    f'missing {n} {w.shape}' for n, w in weights.items() if n not in shapes
+    f'missing {name} {shape}'
+    for name, shape in expected.items()
+    if name not in shapes
   ]
   wrong += [
-    f'{name} is {tuple(shapes[name])}, the model has {w.shape}'
-    for name, w in weights.items()
-    if name in shapes and tuple(shapes[name]) != w.shape
+    f'{name} is {tuple(shapes[name])}, the model has {shape}'
+    for name, shape in expected.items()
+    if name in shapes and tuple(shapes[name]) != shape
   ]
   wrong += [
     f'left over {name} {tuple(shape)}'
     for name, shape in sorted(shapes.items())
-    if name not in weights and not _BOOKKEEPING.match(name)
+    if name not in expected and not bookkeeping.fullmatch(name)
   ]
   if wrong:
     raise ValueError(

@@ -1,0 +1,62 @@
+"""The models of the goldens, with their weights; see wavenet_golden_test.py."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from embedding_rnn.nsynth import WaveNetAutoencoder
+
+TESTDATA = pathlib.Path(__file__).parents[1] / 'testdata' / 'nsynth_wavenet'
+SIZES = (
+  'width skip_width num_layers num_stages ae_width ae_num_layers ae_num_stages '
+  'bottleneck hop'
+)
+
+
+class Golden:
+  """One fixture, and a model of its sizes."""
+
+  def __init__(self, name):
+    self.name = name
+    self.data = np.load(TESTDATA / f'{name}.npz', allow_pickle=False)
+    sizes = (int(self[f'cfg_{size}']) for size in SIZES.split())
+    self.model = WaveNetAutoencoder(*sizes)
+
+  def __getitem__(self, key):
+    return self.data[key]
+
+  def set_weights(self, group):
+    """Gives the model its weights: 'raw', or the averages, 'ema'."""
+    if self.name == 'tiny':
+      path = TESTDATA / 'tiny_ckpt'
+      self.model.restore_tf1_checkpoint(path, averaged=group == 'ema')
+      return
+    values = np.load(TESTDATA / f'{self.name}_vars.npz', allow_pickle=False)
+    for name, variable in self.variables().items():
+      variable.assign(values[f'{group}:{name}'].reshape(variable.shape))
+
+  def variables(self):
+    """The model's weights by their names in a 2017 checkpoint."""
+    self.model.build()
+    return self.model.encoder.tf1_variables | self.model.decoder.tf1_variables
+
+
+@pytest.fixture(scope='session')
+def goldens():
+  """All of them; their weights are any."""
+  return {name: Golden(name) for name in ('tiny', 'mid')}
+
+
+@pytest.fixture(params=['tiny', 'mid'])
+def golden(request, goldens):
+  """One after the other, with its raw weights."""
+  goldens[request.param].set_weights('raw')
+  return goldens[request.param]
+
+
+@pytest.fixture
+def tiny(goldens):
+  """The small one, with its raw weights."""
+  goldens['tiny'].set_weights('raw')
+  return goldens['tiny']
