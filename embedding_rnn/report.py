@@ -247,7 +247,8 @@ def _scale(run: Progress) -> dict[str, Any]:
   """What the scale of a run's costs depends on."""
   scale = {name: run.hps.get(name) for name in _SCALE}
   if not scale['pca_dim_reduce']:
-    scale['n_pca_components'] = None  # without effect
+    # Differences keep volumes, and so densities; their PCA is another matter.
+    scale['n_pca_components'] = scale['difference_input'] = None
   return scale | {'split': str(run.info.get('split_sha256'))[:8]}
 
 

@@ -119,7 +119,8 @@ def test_costs_on_different_scales_are_grouped(tmp_path):
   for name, text, r_cost in (
     ('raw0', 'n_pca_components=3', 1.0),
     ('pca', 'pca_dim_reduce=1', -1.0),
-    ('raw1', 'rnn_size=512,n_pca_components=5', 0.5),
+    ('pca_d0', 'pca_dim_reduce=1,difference_input=0', -2.0),
+    ('raw1', 'difference_input=0,n_pca_components=5', 0.5),
     ('kl', 'kl_weight=0.0625', 0.2),
     ('unc', 'unconditional=1,min_learning_rate=0.0001', 0.7),
   ):
@@ -127,15 +128,18 @@ def test_costs_on_different_scales_are_grouped(tmp_path):
   text = report.write_report(tmp_path)
   rows = read_csv(tmp_path)
   assert [(row['group'], row['run']) for row in rows] == [
-    ('1', 'pca'),
-    ('2', 'kl'),
-    ('3', 'raw1'),
-    ('3', 'unc'),
-    ('3', 'raw0'),
+    ('1', 'pca_d0'),
+    ('2', 'pca'),
+    ('3', 'kl'),
+    ('4', 'raw1'),
+    ('4', 'unc'),
+    ('4', 'raw0'),
   ]
-  assert '1: pca_dim_reduce=1, n_pca_components=6, kl_weight=1.0\n' in text
-  assert '2: pca_dim_reduce=0, kl_weight=0.0625\n' in text
-  assert '3: pca_dim_reduce=0, kl_weight=1.0\n' in text
+  pca = 'pca_dim_reduce=1, n_pca_components=6, kl_weight=1.0'
+  assert f'1: difference_input=0, {pca}\n' in text
+  assert f'2: difference_input=1, {pca}\n' in text
+  assert '3: pca_dim_reduce=0, kl_weight=0.0625\n' in text
+  assert '4: pca_dim_reduce=0, kl_weight=1.0\n' in text
   assert "unconditional run's cost has no KL term" in text
   assert ' 0.0001' in text and ' 0.0625' in text
 

@@ -268,7 +268,10 @@ class WaveNetAutoencoder(keras.Model):
       _STEP,
       [f'{name}{suffix}' for name in restored],
     )
-    _build(*parts)
+    if encoder_only:
+      _build(self.encoder)
+    else:
+      self.build()
     for part in parts:
       for name, variable in part.tf1_variables.items():
         value = values[f'{name}{suffix}']
