@@ -1,0 +1,121 @@
+r"""Encodes notes as a data directory, ready for run.py --data_dir.
+
+Examples:
+  python -m embedding_rnn.nsynth.encode --source=my_wavs --output_dir=data/mine
+  python -m embedding_rnn.nsynth.encode --output_dir=data/nsynth \
+    --source=nsynth-train.tfrecord,nsynth-valid.tfrecord,nsynth-test.tfrecord \
+    --codec=wavenet --nsynth_checkpoint_path=wavenet-ckpt/model.ckpt-200000
+
+A source is a folder of audio files, NSynth's json and wav folder, a file or
+folder of its TFRecords, or tfds:nsynth. The pitch and velocity of an audio file
+are in its name, such as keyboard_acoustic_004-060-025.wav, or in a table
+notes.csv in the folder, with the columns file, pitch and velocity (and as you
+like instrument, family and split). Audio of any rate is resampled, several
+channels are mixed down, and what is longer than 4 s is cut; report.csv names
+all notes that were cut, padded or skipped.
+
+The command may be stopped at any time; given again, it goes on. Given several
+times at once, on any machines that see the folder, it shares the work.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from absl import app, flags, logging
+
+from embedding_rnn import commands
+from embedding_rnn.codec import Codec, get_codec
+from embedding_rnn.nsynth import encoding, note_audio
+from embedding_rnn.nsynth.sources import open_source
+from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
+
+
+def define_flags() -> None:
+  """Defines the flags of `main`."""
+  flags.DEFINE_list(
+    'source', None, 'Files or folders of notes, or tfds:nsynth.'
+  )
+  flags.DEFINE_string('output_dir', None, 'The data directory to write.')
+  flags.DEFINE_enum(
+    'codec',
+    'harmonic',
+    ['harmonic', WaveNetCodec.name],
+    "The package's own, or NSynth's WaveNet autoencoder.",
+  )
+  flags.DEFINE_string(
+    'nsynth_checkpoint_path',
+    None,
+    'Of --codec=wavenet: folder, prefix or file of its checkpoint.',
+  )
+  flags.DEFINE_bool(
+    'averaged', False, 'Of --codec=wavenet: use the averages of the weights.'
+  )
+  for name, what in (
+    ('short', 'Notes of less than 4 s.'),
+    ('silent', 'Notes that never reach -80 dB.'),
+    ('damaged', 'Notes that cannot be read, or are not finite.'),
+  ):
+    choices = note_audio.POLICY_CHOICES[name]
+    flags.DEFINE_enum(name, choices[0], choices, what)
+  flags.DEFINE_integer(
+    'processes', 1, 'On this machine; each takes one GPU, if there are any.', 1
+  )
+
+
+def main(argv: list[str]) -> None:
+  """The command: encodes --source to --output_dir.
+
+  Raises:
+    ValueError: for flags that do not fit; else as of `encoding.encode_notes`.
+  """
+  del argv
+  args = flags.FLAGS
+  if not args.source or not args.output_dir:
+    raise ValueError(
+      'Set --source to the notes, and --output_dir to the folder to write.'
+    )
+  result = encoding.encode_notes(
+    open_source(*args.source),
+    make_codec(args.codec, args.nsynth_checkpoint_path, args.averaged),
+    args.output_dir,
+    note_audio.Policy(args.short, args.silent, args.damaged),
+    num_processes=args.processes,
+  )
+  logging.info('%s', _format_counts(result['counts']))
+  logging.info(
+    'Train with: python run.py --data_dir=%s', os.path.abspath(args.output_dir)
+  )
+
+
+def make_codec(
+  name: str, checkpoint_path: str | None = None, averaged: bool = False
+) -> Codec:
+  """The codec that the flags name; a ValueError if they do not fit."""
+  if name == WaveNetCodec.name:
+    if checkpoint_path is None:
+      raise ValueError(
+        '--codec=wavenet needs a checkpoint: set --nsynth_checkpoint_path to '
+        'its folder, prefix or one of its files.'
+      )
+    return WaveNetCodec(checkpoint_path, averaged)
+  if checkpoint_path is not None or averaged:
+    raise ValueError(
+      '--nsynth_checkpoint_path and --averaged are for --codec=wavenet.'
+    )
+  return get_codec(name)
+
+
+def _format_counts(counts: dict[str, Any]) -> str:
+  rows = [{'notes': key, 'number': value} for key, value in counts.items()]
+  return commands.format_table([row for row in rows if row['number']])
+
+
+if __name__ == '__main__':
+  # TensorFlow reads these when it starts: warnings of its compiler are no news,
+  # and several processes may share a GPU.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')
+  define_flags()
+  app.run(commands.report_errors(main))

@@ -1,0 +1,143 @@
+"""From NSynth's formats to a run that trains on them."""
+
+import csv
+import functools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from embedding_rnn import data, training
+from embedding_rnn.codec import HarmonicCodec
+from embedding_rnn.conftest import TINY as TINY_HPARAMS
+from embedding_rnn.hparams import default_hps
+from embedding_rnn.nsynth import encode, fabricated_notes
+from embedding_rnn.nsynth.conftest import TESTDATA
+from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
+from embedding_rnn.nsynth.wavenet_test import TINY
+
+CHECKPOINT = TESTDATA / 'tiny_ckpt'
+SIZES = TINY | {'ae_hop_length': 512}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  path = tmp_path_factory.mktemp('sources')
+  fabricated_notes.write_wavs(path / 'wavs')
+  fabricated_notes.write_json_folders(path / 'json')
+  fabricated_notes.write_tfrecords(path / 'tfrecords')
+  return path
+
+
+def read_frames(data_dir):
+  """Frames by the name of the note, without folder and suffix."""
+  with (data_dir / 'notes.csv').open(newline='') as file:
+    names = [row['note'] for row in csv.DictReader(file)]
+  names = [name.rpartition('/')[2].removesuffix('.wav') for name in names]
+  frames = np.load(data_dir / 'train_z.npy')
+  return dict(zip(names, frames, strict=True))
+
+
+def expect_frames(data_dir, codec):
+  frames = read_frames(data_dir)
+  notes = fabricated_notes.all_notes()
+  assert set(frames) == {note.name for note in notes}
+  for note in notes[::4]:
+    np.testing.assert_allclose(
+      frames[note.name],
+      codec.encode(note.audio, note.labels.midi_pitch),
+      atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize('kind', ['wavs', 'json', 'tfrecords'])
+def test_harmonic(folder, tmp_path, kind, parse_flags):
+  output_dir = tmp_path / 'data'
+  arguments = [f'--source={folder / kind}', f'--output_dir={output_dir}']
+  parse_flags(encode.define_flags, arguments)
+  encode.main(['encode'])
+  expect_frames(output_dir, HarmonicCodec())
+  dataset = data.open_dataset(output_dir, default_hps().parse('batch_size=8'))
+  assert [len(rows) for rows in dataset.rows.values()] == [10, 3, 3]
+  assert dataset.codec == 'harmonic'
+
+
+def test_wavenet(folder, tmp_path, parse_flags, monkeypatch):
+  monkeypatch.setattr(
+    encode, 'WaveNetCodec', functools.partial(WaveNetCodec, **SIZES)
+  )
+  monkeypatch.setattr(encode.WaveNetCodec, 'name', 'wavenet', raising=False)
+  output_dir = tmp_path / 'data'
+  parse_flags(
+    encode.define_flags,
+    [
+      f'--source={folder / "tfrecords"}',
+      f'--output_dir={output_dir}',
+      '--codec=wavenet',
+      f'--nsynth_checkpoint_path={CHECKPOINT}',
+      '--averaged',
+    ],
+  )
+  encode.main(['encode'])
+  codec = WaveNetCodec(CHECKPOINT, averaged=True, **SIZES)
+  expect_frames(output_dir, codec)
+  info = json.loads((output_dir / 'dataset.json').read_text())
+  assert info['codec'] == 'wavenet'
+  assert info['checkpoint'] == codec.checkpoint
+  hps = default_hps().parse(TINY_HPARAMS).parse('seq_width=5,pca_dim_reduce=0')
+  run = training.train(hps, output_dir, tmp_path / 'run')
+  assert run.info['codec'] == 'wavenet'
+  assert np.isfinite(run.costs['valid']['cost'])
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    ([], 'Set --source'),
+    (['--source=x'], 'Set --source to the notes, and --output_dir'),
+    (['--output_dir=y'], 'Set --source'),
+    (['--source=missing', '--output_dir=y'], "There is no 'missing'"),
+  ],
+)
+def test_bad_flags(parse_flags, arguments, message):
+  parse_flags(encode.define_flags, arguments)
+  with pytest.raises((ValueError, FileNotFoundError), match=message):
+    encode.main(['encode'])
+
+
+def test_codec_and_checkpoint_go_together():
+  with pytest.raises(ValueError, match='needs a checkpoint'):
+    encode.make_codec('wavenet')
+  for arguments in (('x', False), (None, True)):
+    with pytest.raises(ValueError, match='are for --codec=wavenet'):
+      encode.make_codec('harmonic', *arguments)
+  assert isinstance(encode.make_codec('wavenet', 'x'), WaveNetCodec)
+
+
+def test_as_a_command(tmp_path):
+  command = [sys.executable, '-m', 'embedding_rnn.nsynth.encode']
+
+  def run(*arguments):
+    return subprocess.run(
+      [*command, *arguments], capture_output=True, text=True, check=False
+    )
+
+  shown = run('--help')
+  assert 'python -m embedding_rnn.nsynth.encode --source=' in shown.stdout
+  assert '--nsynth_checkpoint_path' in shown.stdout
+  failed = run(f'--source={tmp_path}', f'--output_dir={tmp_path / "data"}')
+  assert failed.returncode == 1
+  assert 'Error: There is no audio' in failed.stderr
+  assert 'Traceback' not in failed.stderr
+
+
+def test_only_what_needs_tensorflow_imports_it():
+  code = (
+    'import sys; from embedding_rnn.nsynth import encode, encodings; '
+    "encode.make_codec('harmonic'); sys.exit('tensorflow' in sys.modules)"
+  )
+  assert (
+    subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+  )
