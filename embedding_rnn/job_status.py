@@ -121,11 +121,13 @@ def _state(
   if is_finished:
     return FINISHED
   if problem:
-    return UNKNOWN
+    return CANCELLED if history.is_cancelled else UNKNOWN
   if activity and activity.is_live:
     is_again = activity.state == 'PENDING' and history.num_starts
     return REQUEUED if is_again else activity.state
   if history.is_cancelled or (activity and activity.state == 'CANCELLED'):
+    if not history.is_cancelled:  # by the scheduler's command; it will forget
+      job.record(name, 'cancel')
     return CANCELLED
   deaths = history.num_deaths + (history.last_event not in ('stop', 'died'))
   is_for_good = history.is_final or deaths > job.resources.max_restarts

@@ -216,7 +216,8 @@ def _lock_path(job: Job) -> pathlib.Path:
 def _expect_host(job: Job) -> None:
   if platform.node() != job.host:
     raise ConnectionError(
-      f'{job.name} is on {job.host}, and this is {platform.node()}; ask there.'
+      f'{job.name} is on {job.host}, and this is {platform.node()}; ask there, '
+      f"or if that machine is gone, remove '{job.folder}'."
     )
 
 

@@ -6,6 +6,7 @@ the command line. Besides `default_run` there is one for each experiment of
 """
 
 import functools
+import gc
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -130,8 +131,14 @@ def default_run(local: bool = True, exp_name: str = 'default_local') -> None:
 def _evaluate_and_synthesize(
   run: 'Run', unconditional_run: 'Run | None' = None
 ) -> None:
-  from embedding_rnn import evaluation, synthesize  # noqa: PLC0415
+  from embedding_rnn import (  # noqa: PLC0415
+    distribution,
+    evaluation,
+    synthesize,
+  )
 
+  if not distribution.is_chief(distribution.choose_strategy()):
+    return
   dataset = run.open_dataset(flags.FLAGS.data_dir)
   num_notes = 0
   if unconditional_run:
@@ -233,6 +240,10 @@ def _start(
   )
   if args.seed < 0:
     raise ValueError(f'--seed={args.seed}: expected at least 0.')
+  if local:
+    script_utils.expect_no_resource_flags()
+  else:
+    resources = script_utils.resources_from_flags()
   is_sweep = experiments.is_sweep(name)
   resume = args.resume or is_sweep
   unfinished = {}
@@ -243,9 +254,7 @@ def _start(
       unfinished[run_name] = hps
   _check_data(args.data_dir, next(iter(plan.values())))
   if not local:
-    script_utils.submit(
-      name, unfinished, settings, script_utils.resources_from_flags()
-    )
+    script_utils.submit(name, unfinished, settings, resources)
     return
   if is_sweep:
     logging.info('%d of %d runs are left.', len(unfinished), len(plan))
@@ -289,14 +298,16 @@ def _train_here(
   for run_name, hps in plan.items():
     folder = pathlib.Path(settings.log_root, run_name)
     logging.info('Training %s in %s', run_name, folder)
+    gc.collect()  # of the run before, whose graph refers to itself
     try:
       run = script_utils.train_run(
         run_name, hps, settings, resume=resume and is_run(folder)
       )
-    except (ValueError, OSError, FloatingPointError) as error:
+    except Exception as error:  # such as a GPU's memory that is too small
       if not keep_going:
         raise
-      logging.error('%s failed: %s', run_name, error)
+      logging.debug('The error was raised here:', exc_info=True)
+      logging.error('%s failed: %s: %s', run_name, type(error).__name__, error)
       errors.append(f'{run_name}: {error}')
     else:
       yield run

@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags as flags_module
 from absl import logging
 
@@ -174,7 +175,7 @@ def test_a_run_that_fails_does_not_stop_a_sweep(
   def train(hps, data_dir, run_dir, **settings):
     names.append(run_dir.name)
     if hps.rnn_size == 256:
-      raise training.NonFiniteCostError('The cost is not finite.', 3)
+      raise tf.errors.ResourceExhaustedError(None, None, 'No memory.')
     return types.SimpleNamespace(folder=str(run_dir))
 
   monkeypatch.setattr(training, 'train', train)
@@ -247,6 +248,13 @@ def test_bad_input_is_refused_before_anything_is_written(
     run.default_run(**settings)
   assert not trained
   assert not list(tmp_path.iterdir())
+
+
+def test_resource_flags_are_for_clusters(flags, trained):
+  flags('--partition=gpu')
+  with pytest.raises(ValueError, match='--partition goes with --local=false'):
+    run.overfit()
+  assert not trained
 
 
 @pytest.mark.parametrize('flag', ['--local=false', '--run_all'])

@@ -21,6 +21,7 @@ from embedding_rnn.jobs import Job, Settings
 from embedding_rnn.resources import (
   Resources,
   define_flags,
+  expect_no_resource_flags,
   resources_from_flags,
 )
 from embedding_rnn.task import train_run
@@ -29,6 +30,7 @@ __all__ = [
   'Resources',
   'Settings',
   'define_flags',
+  'expect_no_resource_flags',
   'is_finished',
   'resources_from_flags',
   'submit',

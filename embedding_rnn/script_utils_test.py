@@ -31,7 +31,7 @@ _ROOT = pathlib.Path(__file__).parent.parent
 # Steps of milliseconds, and enough of them to be interrupted.
 _TINY = (
   'rnn_size=4,enc_rnn_size=3,z_size=2,num_mixture=2,seq_width=2,max_seq_len=3,'
-  'batch_size=8,num_steps=600,save_every=50,use_recurrent_dropout=1'
+  'batch_size=8,num_steps=2400,save_every=50,use_recurrent_dropout=1'
 )
 
 
@@ -70,7 +70,7 @@ def expected_weights(data_dir, tmp_path_factory):
 
 def last_weights(run_folder):
   save = checkpoints.list_saves(run_folder, checkpoints.LAST)[-1]
-  assert save.step == 600
+  assert save.step == 2400
   with np.load(save.path / checkpoints.WEIGHTS) as file:
     return dict(file)
 
@@ -250,7 +250,7 @@ def test_a_job_array_on_slurm(settings, expected_weights):
     script_utils.submit('other', make_plan(1), settings, resources)
   with command('status', str(job.folder)) as status:
     output = status.communicate()[0]
-  assert output.count('PENDING') >= 2 and '0/600' in output
+  assert output.count('PENDING') >= 2 and '0/2400' in output
   waiting = command('wait', str(job.folder))
 
   interruptions = {

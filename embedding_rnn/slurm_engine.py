@@ -18,6 +18,7 @@ from embedding_rnn.task import Task
 _UNLIMITED = 10**9  # times that a run may reach its time limit
 _SAVING_SECONDS = 180  # before the limit, a run is asked to save
 _MIN_MINUTES = 10
+_OURS = 'array error job_name open_mode output requeue signal time'.split()
 
 # After srun, with its exit status in $?. A run whose process died goes on under
 # the same id, unless Slurm ended it, or has queued it again already.
@@ -34,10 +35,11 @@ if ((status)) && [[ $state == RUNNING ]]; then
     140:* | *'"event": "stop"'*) scontrol requeue "$id" ;;
     *'"final": true'*) ;;
     *)
+      # On a full disk nothing can be counted, so nothing is tried again.
       echo "{\"event\": \"died\", \"time\": $(date +%s), \"status\": $status}" \
-        >>"$events"
-      deaths=$(grep --count '"event": "died"' "$events")
-      ((deaths > max_restarts)) || scontrol requeue "$id"
+        >>"$events" &&
+        deaths=$(grep --count '"event": "died"' "$events") &&
+        ((deaths <= max_restarts)) && scontrol requeue "$id"
       ;;
   esac
 fi
@@ -62,7 +64,23 @@ def complete(resources: Resources) -> dict[str, int]:
       f'--time of {resources.time_minutes} minutes: expected at least '
       f'{_MIN_MINUTES}, since runs save {_SAVING_SECONDS} s before the limit.'
     )
+  for option in resources.slurm:
+    if option.startswith('-') or _name(option) in ('', *_OURS):
+      raise ValueError(
+        f'--slurm={option}: expected an option of sbatch as name=value, and '
+        f'none of {", ".join(_OURS)}, which are set for every job.'
+      )
+  if resources.memory_gb is not None and not resources.memory_gb > 0:
+    raise ValueError(
+      f'--memory_gb={resources.memory_gb}: expected more than 0; leave it out '
+      "for the cluster's default."
+    )
   return {'gpus': 1 if resources.gpus is None else resources.gpus}
+
+
+def _name(option: str) -> str:
+  """The name of an option of sbatch, as submitit writes it."""
+  return option.partition('=')[0].replace('-', '_')
 
 
 def submit(job: Job, run_names: Sequence[str]) -> None:
@@ -75,7 +93,9 @@ def submit(job: Job, run_names: Sequence[str]) -> None:
   executor = submitit.SlurmExecutor(
     job.logs, max_num_timeout=_UNLIMITED, python=resources.python_command
   )
-  options = dict(option.partition('=')[::2] for option in resources.slurm)
+  options = {
+    _name(option): option.partition('=')[2] for option in resources.slurm
+  }
   optional = {
     'partition': resources.partition,
     'gpus_per_node': resources.gpus or None,
@@ -131,6 +151,8 @@ def _run_variables(job: Job, run_names: Sequence[str]) -> list[str]:
     f'max_restarts={job.resources.max_restarts}',
     f'all_events=({" ".join(paths)})',
     'events=${all_events[${SLURM_ARRAY_TASK_ID:-0}]}',
+    # What was before is then no answer to how this process ends.
+    r'echo "{\"event\": \"launch\", \"time\": $(date +%s)}" >>"$events"',
   ]
 
 

@@ -1,5 +1,6 @@
 """Tests with pretended Slurm commands; script_utils_test.py has a real one."""
 
+import json
 import shlex
 import subprocess
 
@@ -69,7 +70,7 @@ def test_what_sbatch_gets(commands, make_job):
     array_parallelism=2,
     setup=('module load cuda',),
     python='apptainer exec --nv image.sif python',
-    slurm=('account=me', 'exclusive'),
+    slurm=('account=me', 'exclusive', 'ntasks-per-node=2'),
   )
   slurm_engine.submit(job, ['c', 'b b'])
   assert job.history('c').ids == ('41_0',)
@@ -89,7 +90,7 @@ def test_what_sbatch_gets(commands, make_job):
     f'job-name={job.name}',
     'mem=1536M',
     'nodes=3',
-    'ntasks-per-node=1',
+    'ntasks-per-node=2',
     'partition=gpu',
     'requeue',
     'signal=USR2@180',
@@ -144,6 +145,7 @@ def test_slurm_does_not_answer(commands, make_job):
     ('RUNNING', 1, {'event': 'error', 'final': True}, False, False),
     ('RUNNING', 143, {'event': 'stop'}, False, True),
     ('RUNNING', 140, {'event': 'start'}, False, True),
+    ('RUNNING', 127, None, True, True),  # no Python on this node
     ('COMPLETING', 143, {'event': 'stop'}, False, False),  # cancelled
     ('PENDING', 255, {'event': 'stop'}, False, False),  # requeued
   ],
@@ -152,13 +154,17 @@ def test_what_the_batch_script_does_at_the_end(
   state, status, event, is_death, is_requeued, commands, make_job, tmp_path
 ):
   job = make_job(max_restarts=1)
-  commands('srun', f'exit {status}')
+  # What the run's process writes before it ends.
+  line = event and json.dumps({'time': 0, 'message': '', 'host': ''} | event)
+  events = job.events_path('b b')
+  commands('srun', f"echo '{line or ''}' >>'{events}'; exit {status}")
+  if not event:
+    commands('srun', f'exit {status}')
   commands('sbatch', 'echo Submitted batch job 7')
   commands('squeue', f'echo {state}')
   commands('scontrol')
   slurm_engine.submit(job, list(job.runs))
-  event = dict(event)
-  job.record('b b', event.pop('event'), message='', host='', **event)
+  job.record('b b', 'stop')  # of the process before
   script = job.logs / '7_submission.sh'
   names = {'SLURM_JOB_ID': '9', 'SLURM_ARRAY_JOB_ID': '7'}
   environment = {'PATH': f'{tmp_path}/bin:/usr/bin:/bin', **names}
@@ -175,7 +181,40 @@ def test_what_the_batch_script_does_at_the_end(
   requeue = 'scontrol requeue 7_1'
   assert (requeue in calls(tmp_path)) == is_requeued
   if is_death:  # the next one is one too many
-    job.record('b b', 'start', host='')
     run()
     assert job.history('b b').num_deaths == 2
     assert calls(tmp_path).count(requeue) == 1
+
+
+def test_what_cannot_be_counted_is_not_tried_again(
+  commands, make_job, tmp_path
+):
+  job = make_job()
+  commands('srun', 'rm -r "$(dirname "$events")"; exit 1')
+  commands('sbatch', 'echo Submitted batch job 7')
+  commands('squeue', 'echo RUNNING')
+  commands('scontrol')
+  slurm_engine.submit(job, ['a'])
+  subprocess.run(
+    ['bash', job.logs / '7_submission.sh'],
+    check=False,
+    env={
+      'PATH': f'{tmp_path}/bin:/usr/bin:/bin',
+      'SLURM_JOB_ID': '7',
+      'events': str(job.events_path('a')),
+    },
+  )
+  assert 'squeue --noheader --jobs=7 --format=%T' in calls(tmp_path)
+  assert not [call for call in calls(tmp_path) if call.startswith('scontrol')]
+
+
+@pytest.mark.parametrize(
+  'option', ['array=0-3', 'time=5', 'job-name=x', '--qos=high', '', '=3']
+)
+def test_options_that_every_job_has(commands, option):
+  for name in ('sbatch', 'srun'):
+    commands(name)
+  with pytest.raises(ValueError, match=f'--slurm={option}: expected'):
+    slurm_engine.complete(Resources(slurm=(option,)))
+  with pytest.raises(ValueError, match=r'--memory_gb=0\.0'):
+    slurm_engine.complete(Resources(memory_gb=0.0))

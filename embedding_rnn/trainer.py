@@ -140,7 +140,7 @@ class Trainer:
     )
     while not stop.is_agreed(state.step):
       if state.is_evaluation_due(hps):
-        bar.set_postfix_str('evaluation')
+        bar.set_postfix_str('evaluation', refresh=False)
         self._evaluate_and_save(stop)
         continue
       if state.step >= hps.num_steps:
@@ -150,7 +150,8 @@ class Trainer:
       state.num_totals += 1
       bar.update()
       if state.step % LOG_EVERY == 0 or state.step == hps.num_steps:
-        bar.set_postfix_str(f'cost {self._log_steps():.4f}')
+        cost = f'cost {self._log_steps():.4f}'
+        bar.set_postfix_str(cost, refresh=False)
       if (
         time.monotonic() - self._saved_at >= SAVE_SECONDS
         and not state.is_evaluation_due(hps)
