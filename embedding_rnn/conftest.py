@@ -1,6 +1,7 @@
 """What several tests need: a few embedded notes, and a tiny run of them."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -52,6 +53,15 @@ def tiny_run(data_dir, **overrides) -> trained_run.Run:
     step=0,
     costs={},
   )
+
+
+def wait_until(condition, seconds=180):
+  """Waits for something that other processes bring about, and returns it."""
+  deadline = time.monotonic() + seconds
+  while not (value := condition()):
+    assert time.monotonic() < deadline, 'waited too long'
+    time.sleep(0.02)
+  return value
 
 
 @pytest.fixture(scope='session')

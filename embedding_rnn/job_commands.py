@@ -151,11 +151,12 @@ def _logs(job: Job, args: argparse.Namespace) -> None:
       job_status.read_status(job, [args.run])[0].state in job_status.OVER
     )
     for path in _log_paths(job, args.run):
-      content = path.read_bytes()
-      lines = content[seen.get(path, 0) :].decode(errors='replace').splitlines()
-      if path not in seen:
-        lines = [f'=== {path}', *lines[-_TAIL_LINES:]]
-      seen[path] = len(content)
+      with path.open('rb') as file:
+        file.seek(seen.get(path, 0))
+        lines = file.read().decode(errors='replace').splitlines()
+        if path not in seen:
+          lines = [f'=== {path}', *lines[-_TAIL_LINES:]]
+        seen[path] = file.tell()
       sys.stdout.writelines(f'{line}\n' for line in lines)
     sys.stdout.flush()
     if is_over:

@@ -92,7 +92,10 @@ def _read_run(
     best_cost, is_finished = state.best_cost, state.is_finished(hps)
     if state.step and not is_finished:
       to_go = state.seconds / state.step * (hps.num_steps - step)
-  state = _state(job, name, history, is_finished, activity, problem)
+  state = _state(job, history, is_finished, activity, problem)
+  if state == CANCELLED and not history.is_cancelled:
+    # By the scheduler's own command, which the scheduler will forget.
+    job.record(name, 'cancel')
   activity = activity or Activity(state)
   reason = '' if state == CANCELLED else activity.reason
   notes = (history.error, damage, problem, reason)
@@ -112,7 +115,6 @@ def _read_run(
 
 def _state(
   job: Job,
-  name: str,
   history: History,
   is_finished: bool,
   activity: Activity | None,
@@ -120,15 +122,13 @@ def _state(
 ) -> str:
   if is_finished:
     return FINISHED
-  if problem:
-    return CANCELLED if history.is_cancelled else UNKNOWN
   if activity and activity.is_live:
     is_again = activity.state == 'PENDING' and history.num_starts
     return REQUEUED if is_again else activity.state
   if history.is_cancelled or (activity and activity.state == 'CANCELLED'):
-    if not history.is_cancelled:  # by the scheduler's command; it will forget
-      job.record(name, 'cancel')
     return CANCELLED
+  if problem:
+    return UNKNOWN
   deaths = history.num_deaths + (history.last_event not in ('stop', 'died'))
   is_for_good = history.is_final or deaths > job.resources.max_restarts
   return FAILED if is_for_good else DIED

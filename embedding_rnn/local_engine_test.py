@@ -1,18 +1,20 @@
 """Tests without training; script_utils_test.py has some with."""
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from embedding_rnn import jobs, local_engine, locks
+from embedding_rnn import conftest, jobs, local_engine, locks
 from embedding_rnn.hparams import default_hps
 from embedding_rnn.jobs import Settings
 from embedding_rnn.resources import Resources, package_root
+
+wait_until = functools.partial(conftest.wait_until, seconds=60)
 
 
 @pytest.fixture
@@ -33,14 +35,6 @@ def make_job(tmp_path):
     )
 
   return make
-
-
-def wait_until(condition, seconds=60):
-  deadline = time.monotonic() + seconds
-  while not (value := condition()):
-    assert time.monotonic() < deadline, 'waited too long'
-    time.sleep(0.05)
-  return value
 
 
 def states(job):

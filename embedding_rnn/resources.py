@@ -122,9 +122,9 @@ def define_flags() -> None:
 
 def expect_no_resource_flags() -> None:
   """Raises ValueError if a flag of `define_flags` is given in vain."""
-  names = [field.name for field in dataclasses.fields(Resources)] + ['time']
-  for name in names:
-    if name in flags.FLAGS and flags.FLAGS[name].present:
+  for field in dataclasses.fields(Resources):
+    name = {'time_minutes': 'time'}.get(field.name, field.name)
+    if flags.FLAGS[name].present:
       raise ValueError(
         f'--{name} goes with --local=false, which submits the runs; they would '
         'be trained right here.'

@@ -252,14 +252,16 @@ def _start(
     check_hparams(hps)
     if not script_utils.is_finished(run_name, hps, settings):
       unfinished[run_name] = hps
-  _check_data(args.data_dir, next(iter(plan.values())))
-  if not local:
-    script_utils.submit(name, unfinished, settings, resources)
-    return
-  if is_sweep:
+  if is_sweep or not local:  # what follows default_run wants all of its runs
     logging.info('%d of %d runs are left.', len(unfinished), len(plan))
     plan = unfinished
-  yield from _train_here(plan, settings, resume, keep_going=is_sweep)
+  if not plan:
+    return
+  _check_data(args.data_dir, next(iter(plan.values())))
+  if local:
+    yield from _train_here(plan, settings, resume, keep_going=is_sweep)
+  else:
+    script_utils.submit(name, plan, settings, resources)
 
 
 def _check_name(run_name: str, resume: bool) -> None:

@@ -53,10 +53,10 @@ def is_finished(run_name: str, hps: HParams, settings: Settings) -> bool:
   """
   folder = pathlib.Path(settings.log_root, run_name)
   if checkpoints.is_run(folder):
-    path = settings.checkpoint_path
+    run, path = progress.read_progress(folder), settings.checkpoint_path
     try:
       progress.expect_same_run(
-        checkpoints.read_run(folder),
+        run,
         hps,
         settings.seed,
         path and os.path.abspath(path),
@@ -64,7 +64,7 @@ def is_finished(run_name: str, hps: HParams, settings: Settings) -> bool:
       )
     except ValueError as error:
       raise ValueError(f'{run_name}: {error}') from error
-    if progress.read_progress(folder).state.is_finished(hps):
+    if run.state.is_finished(hps):
       return True
   if (folder / '.lock').exists():
     with checkpoints.locked(folder):

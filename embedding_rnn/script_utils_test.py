@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from embedding_rnn import (
   script_utils,
   training,
 )
+from embedding_rnn.conftest import wait_until
 from embedding_rnn.hparams import default_hps
 from embedding_rnn.jobs import Settings
 from embedding_rnn.resources import Resources
@@ -81,14 +81,6 @@ def assert_ended_as(job, expected):
     assert weights.keys() == expected[name].keys()
     for key, array in weights.items():
       np.testing.assert_array_equal(array, expected[name][key], f'{name} {key}')
-
-
-def wait_until(condition, seconds=180):
-  deadline = time.monotonic() + seconds
-  while not (value := condition()):
-    assert time.monotonic() < deadline, 'waited too long'
-    time.sleep(0.02)
-  return value
 
 
 def is_under_way(job, name):

@@ -13,7 +13,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -23,8 +22,8 @@ import soundfile
 from absl import logging
 from tqdm import tqdm
 
+from embedding_rnn import files
 from embedding_rnn.codec import HarmonicCodec
-from embedding_rnn.files import replacing
 from embedding_rnn.splits import SPLITS
 
 FILE_NAME = 'notes.npz'
@@ -161,15 +160,10 @@ def prepare_data_dir(
         'your data, or set --data_dir to a new folder for the embedded notes.'
       )
     return
-  folder.parent.mkdir(parents=True, exist_ok=True)
   logging.info('Writing the embedded note collection to %s', data_dir)
   # All files appear at once, so that nothing can be there in part.
-  temporary = folder.with_name(f'{folder.name}.{os.getpid()}.tmp')
-  try:
+  with files.replacing_folder(folder) as temporary:
     write_data_dir(temporary)
-    os.replace(temporary, folder)
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_data_dir(
@@ -208,9 +202,11 @@ def write_data_dir(
     total=len(arrays) + 1, desc='Writing data', unit='file'
   ) as progress:
     for name, array in arrays.items():
-      with replacing(folder / name) as temporary, temporary.open('wb') as file:
+      with (
+        files.replacing(folder / name) as temporary,
+        temporary.open('wb') as file,
+      ):
         np.save(file, array, allow_pickle=False)
       progress.update()
-    with replacing(folder / 'dataset.json') as temporary:
-      temporary.write_text(json.dumps(about, indent=2) + '\n', 'utf-8')
+    files.write_json(folder / 'dataset.json', about)
     progress.update()

@@ -180,7 +180,6 @@ def test_what_is_there_is_left_alone(tiny_data_dir, tmp_path):
 
 def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
   def write_half(folder):
-    folder.mkdir()
     (folder / 'train_z.npy').write_bytes(b'half')
     raise KeyboardInterrupt
 

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from embedding_rnn.nsynth import WaveNetAutoencoder
+from embedding_rnn.nsynth import WaveNetAutoencoder, fabricated_notes
 
 TESTDATA = pathlib.Path(__file__).parents[1] / 'testdata' / 'nsynth_wavenet'
 SIZES = (
@@ -60,3 +60,13 @@ def tiny(goldens):
   """The small one, with its raw weights."""
   goldens['tiny'].set_weights('raw')
   return goldens['tiny']
+
+
+@pytest.fixture(scope='session')
+def note_folders(tmp_path_factory):
+  """Sixteen notes in each of NSynth's formats; not to be changed."""
+  path = tmp_path_factory.mktemp('sources')
+  fabricated_notes.write_wavs(path / 'wavs')
+  fabricated_notes.write_json_folders(path / 'json')
+  fabricated_notes.write_tfrecords(path / 'tfrecords')
+  return path

@@ -22,15 +22,6 @@ CHECKPOINT = TESTDATA / 'tiny_ckpt'
 SIZES = TINY | {'ae_hop_length': 512}
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-  path = tmp_path_factory.mktemp('sources')
-  fabricated_notes.write_wavs(path / 'wavs')
-  fabricated_notes.write_json_folders(path / 'json')
-  fabricated_notes.write_tfrecords(path / 'tfrecords')
-  return path
-
-
 def read_frames(data_dir):
   """Frames by the name of the note, without folder and suffix."""
   with (data_dir / 'notes.csv').open(newline='') as file:
@@ -53,9 +44,9 @@ def expect_frames(data_dir, codec):
 
 
 @pytest.mark.parametrize('kind', ['wavs', 'json', 'tfrecords'])
-def test_harmonic(folder, tmp_path, kind, parse_flags):
+def test_harmonic(note_folders, tmp_path, kind, parse_flags):
   output_dir = tmp_path / 'data'
-  arguments = [f'--source={folder / kind}', f'--output_dir={output_dir}']
+  arguments = [f'--source={note_folders / kind}', f'--output_dir={output_dir}']
   parse_flags(encode.define_flags, arguments)
   encode.main(['encode'])
   expect_frames(output_dir, HarmonicCodec())
@@ -64,7 +55,7 @@ def test_harmonic(folder, tmp_path, kind, parse_flags):
   assert dataset.codec == 'harmonic'
 
 
-def test_wavenet(folder, tmp_path, parse_flags, monkeypatch):
+def test_wavenet(note_folders, tmp_path, parse_flags, monkeypatch):
   monkeypatch.setattr(
     encode, 'WaveNetCodec', functools.partial(WaveNetCodec, **SIZES)
   )
@@ -73,7 +64,7 @@ def test_wavenet(folder, tmp_path, parse_flags, monkeypatch):
   parse_flags(
     encode.define_flags,
     [
-      f'--source={folder / "tfrecords"}',
+      f'--source={note_folders / "tfrecords"}',
       f'--output_dir={output_dir}',
       '--codec=wavenet',
       f'--nsynth_checkpoint_path={CHECKPOINT}',
