@@ -189,21 +189,6 @@ def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
   assert not list(tmp_path.iterdir())
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path):
-  path = tmp_path / 'file'
-  path.write_text('old')
-
-  def write():
-    with notes.replacing(path) as temporary:
-      temporary.write_text('half')
-      raise OSError('disk full')
-
-  with pytest.raises(OSError, match='disk full'):
-    write()
-  assert path.read_text() == 'old'
-  assert list(tmp_path.iterdir()) == [path]
-
-
 def test_a_damaged_collection_is_named(tmp_path):
   with pytest.raises(ValueError, match=r'notes\.npz is missing or damaged'):
     notes.load(tmp_path)
