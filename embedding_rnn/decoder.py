@@ -11,7 +11,7 @@ class Drawn(NamedTuple):
   """What the loop gives."""
 
   frames: tf.Tensor  # [B, T, W]
-  log_density: tf.Tensor  # [B], of all given frames after the others, in nats
+  log_weight: tf.Tensor  # [B], importance of the notes as candidates, in nats
 
 
 class Decoder:
@@ -69,10 +69,16 @@ def generate(
   temperature_2,
   greedy,
   top_p=1.0,
-  given=None,
-  is_given=None,
+  goal=None,
+  pull=None,
 ) -> Drawn:
   """Notes from given random numbers, as a graph.
+
+  What is drawn can be pulled towards the next frame that is known: to it where
+  it is due, and before by 1 / n of the way if it is n - 1 frames ahead, as of
+  conditioned diffusions (Delyon & Hu 2006). The weight of a note as a sample
+  under the condition is the density of its frames over that of the draws; what
+  is known counts whole. It leaves out what is the same for all draws.
 
   Args:
     model: an embedding_rnn.Model.
@@ -84,9 +90,10 @@ def generate(
     temperature_2: as above.
     greedy: as above.
     top_p: as above.
-    given: `[B, T, W]`, frames to be put in; where frames are differences, what
-      they shall add up to, the sum over all frames up to each.
-    is_given: bool `[B, T]`, where `given` counts.
+    goal: `[B, T, W]`, the next known frame, or with hps.difference_input what
+      the frames up to it shall add up to; None if none is known.
+    pull: `[B, T]`, the part of the way to go there in each frame: 1 where it is
+      due, 0 where none is to come.
   """
   batch_size, num_frames, width = (
     size or tf.shape(uniform)[i] for i, size in enumerate(uniform.shape)
@@ -95,27 +102,27 @@ def generate(
   decoder = Decoder(model)
   states, offsets = decoder.begin(context, batch_size)
   uniform, normal = _time_major(uniform), _time_major(normal)
-  if given is not None:
-    given, is_given = _time_major(given), _time_major(is_given[..., None])
+  if goal is not None:
+    goal, pull = _time_major(goal), _time_major(pull[..., None])
 
-  def body(t, x, states, total, log_density, frames):
+  def body(t, x, states, total, log_weight, frames):
     mix, states = decoder.step(x, states, offsets)
     values = mix.draw(
       uniform[t], normal[t], temperature, temperature_2, greedy, top_p
     )
-    if given is not None:
-      target = given[t] - total if model.hps.difference_input else given[t]
-      values = tf.where(is_given[t], target, values)
-      density = tf.where(is_given[t], mix.log_prob(values), 0.0)
-      log_density += tf.reduce_sum(density, axis=-1)
+    if goal is not None:
+      drawn = tf.where(pull[t] < 1, mix.log_prob(values), 0.0)
+      target = goal[t] - total if model.hps.difference_input else goal[t]
+      values = (1 - pull[t]) * values + pull[t] * target
+      log_weight += tf.reduce_sum(mix.log_prob(values) - drawn, axis=-1)
     total += values
     frames = frames.write(t, values)
-    return t + 1, tf.transpose(values), states, total, log_density, frames
+    return t + 1, tf.transpose(values), states, total, log_weight, frames
 
   frames = tf.TensorArray(
     tf.float32, num_frames, element_shape=uniform.shape[1:]
   )
-  *_, log_density, frames = tf.while_loop(
+  *_, log_weight, frames = tf.while_loop(
     lambda t, *_: t < num_frames,
     body,
     (
@@ -128,7 +135,7 @@ def generate(
     ),
     maximum_iterations=num_frames,
   )
-  return Drawn(_time_major(frames.stack()), log_density)
+  return Drawn(_time_major(frames.stack()), log_weight)
 
 
 def _time_major(x):

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from embedding_rnn import gaps
 from embedding_rnn.decoder import Drawn
 
 _GREEDY = (False, True, 'mean')
@@ -40,16 +41,14 @@ def sample(
     top_p: from above 0 to 1; below 1, only the likeliest components are drawn
       from, see `mixture.truncate`. Without effect if greedy.
     given: `[B, T, W]` in the model's format: notes of which some frames are to
-      be kept. The loop goes on from these instead of from what it would have
-      drawn. With hps.difference_input, where frames are differences, what is
-      kept is their sum up to a frame, for that is the original frame.
+      be kept. With hps.difference_input, where frames are differences, what is
+      kept is their sum up to a frame, for that is the original frame. The loop
+      goes on from given frames, and is drawn towards those that come next.
     is_given: bool `[B, T]`, where `given` counts, in the model's order (with
       hps.difference_input the last frame of a note comes first).
-    num_candidates: how many to draw of each note; the one under which the given
-      frames are likeliest is returned. For frames that are given after others
-      that are not: z and the frames before cannot foresee these. The density of
-      the given frames is the weight of a candidate in importance sampling
-      (see Doucet & Johansen 2009); the heaviest is taken.
+    num_candidates: how many to draw of each note. The one that leads up to the
+      given frames best is returned: that of the largest weight in importance
+      sampling, see `decoder.generate`.
     seed: of all randomness; fresh randomness if None. A note's randomness
       depends on its place in the batch, not on the size of the batch.
     batch_size: notes (each candidate counts) to sample at a time; all if None.
@@ -63,9 +62,9 @@ def sample(
   """
   check_controls(temperature, temperature_2, greedy, top_p)
   pitches = _check_pitches(model, pitches)
-  given, is_given = _check_given(model, given, is_given, len(pitches))
-  num_frames = _choose_num_frames(model, num_frames, given)
-  if num_candidates < 1 or (num_candidates > 1 and given is None):
+  goal, pull = _check_given(model, given, is_given, len(pitches))
+  num_frames = _choose_num_frames(model, num_frames, goal)
+  if num_candidates < 1 or (num_candidates > 1 and goal is None):
     raise ValueError(
       f'num_candidates={num_candidates}: expected at least 1, and no more '
       'without given frames to choose by.'
@@ -73,22 +72,23 @@ def sample(
   seed = _concrete(seed)
   z = _check_z(model, z, len(pitches), seed)
   rows = tf.repeat(tf.range(len(pitches)), num_candidates)
-  pitches, z, given, is_given = (
-    None if x is None else tf.gather(x, rows)
-    for x in (pitches, z, given, is_given)
+  pitches, z, goal, pull = (
+    None if x is None else tf.gather(x, rows) for x in (pitches, z, goal, pull)
   )
   shape = [len(rows), num_frames, model.width]
   uniform = tf.random.stateless_uniform(shape, [seed, 1])
   normal = tf.random.stateless_normal(shape, [seed, 2])
   controls = (
-    *(tf.constant(x, tf.float32) for x in (temperature, temperature_2, top_p)),
+    tf.constant(temperature, tf.float32),
+    tf.constant(temperature_2, tf.float32),
     greedy,
+    tf.constant(top_p, tf.float32),
   )
   drawn = in_batches(
-    lambda pitches, z, uniform, normal, given, is_given: model.generate(
-      pitches, z, uniform, normal, *controls, given, is_given
+    lambda pitches, z, uniform, normal, *known: model.generate(
+      pitches, z, uniform, normal, *controls, *known
     ),
-    [pitches, z, uniform, normal, given, is_given],
+    [pitches, z, uniform, normal, goal, pull],
     len(rows) if batch_size is None else batch_size,
   )
   return _choose(drawn, num_candidates)
@@ -168,7 +168,7 @@ def _check_z(model, z, num_notes, seed) -> tf.Tensor | None:
 
 
 def _check_given(model, given, is_given, num_notes) -> tuple:
-  """The frames to keep, or of differences their sums, and which they are."""
+  """-> goal and pull of `decoder.generate`, or None and None."""
   if (given is None) != (is_given is None):
     raise ValueError('given and is_given: expected both or neither.')
   if given is None:
@@ -186,17 +186,18 @@ def _check_given(model, given, is_given, num_notes) -> tuple:
     raise ValueError('given holds NaN or infinity; repair the notes.')
   if model.hps.difference_input:
     given = np.cumsum(given, axis=1, dtype=np.float64)
-  return tf.constant(given, tf.float32), tf.constant(is_given)
+  goal, steps = gaps.look_ahead(given, is_given)
+  return tf.constant(goal, tf.float32), tf.constant(1 / steps, tf.float32)
 
 
-def _choose_num_frames(model, num_frames, given) -> int:
+def _choose_num_frames(model, num_frames, goal) -> int:
   if num_frames is None:
-    return model.hps.max_seq_len if given is None else given.shape[1]
+    return model.hps.max_seq_len if goal is None else goal.shape[1]
   if num_frames < 1:
     raise ValueError(f'num_frames={num_frames}: expected at least 1.')
-  if given is not None and num_frames != given.shape[1]:
+  if goal is not None and num_frames != goal.shape[1]:
     raise ValueError(
-      f'num_frames={num_frames}, but {given.shape[1]} frames in given; leave '
+      f'num_frames={num_frames}, but {goal.shape[1]} frames in given; leave '
       'num_frames out.'
     )
   return num_frames
@@ -206,7 +207,7 @@ def _choose(drawn: Drawn, num_candidates: int) -> tf.Tensor:
   """The best candidate of each note."""
   if num_candidates == 1:
     return drawn.frames
-  weights = tf.reshape(drawn.log_density, [-1, num_candidates])
+  weights = tf.reshape(drawn.log_weight, [-1, num_candidates])
   best = tf.argmax(weights, axis=1, output_type=tf.int32)
   starts = tf.range(len(weights)) * num_candidates
   return tf.gather(drawn.frames, starts + best)
