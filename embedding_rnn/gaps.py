@@ -32,7 +32,7 @@ def check_known(notes: npt.ArrayLike, is_known: npt.ArrayLike):
       'known frame in each note (where there is none, use sample).'
     )
   is_known = np.broadcast_to(is_known, notes.shape[:2])
-  return np.where(is_known[..., None], notes, 0), is_known
+  return np.where(is_known[..., None], notes, np.float32(0)), is_known
 
 
 def bridge(notes: np.ndarray, is_known: np.ndarray) -> np.ndarray:
