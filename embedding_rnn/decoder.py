@@ -58,84 +58,83 @@ class Decoder:
     outputs = tf.transpose(tf.matmul(kernel, x) + bias)
     return mixture.from_head(outputs, model.width), new_states
 
+  def generate(
+    self,
+    pitches,
+    z,
+    uniform,
+    normal,
+    temperature,
+    temperature_2,
+    greedy,
+    top_p=1.0,
+    goal=None,
+    pull=None,
+  ) -> Drawn:
+    """Notes from given random numbers, as a graph.
 
-def generate(
-  model,
-  pitches,
-  z,
-  uniform,
-  normal,
-  temperature,
-  temperature_2,
-  greedy,
-  top_p=1.0,
-  goal=None,
-  pull=None,
-) -> Drawn:
-  """Notes from given random numbers, as a graph.
+    What is drawn can be pulled towards the next frame that is known: all the
+    way where it is due, and by 1 / n of the way where it is n - 1 frames ahead,
+    as is done with conditioned diffusions (Delyon & Hu 2006). The weight of a
+    note as a sample under that condition is the density of its frames over that
+    of what was drawn in their place; for known frames, nothing was. What is the
+    same for all draws is left out.
 
-  What is drawn can be pulled towards the next frame that is known: to it where
-  it is due, and before by 1 / n of the way if it is n - 1 frames ahead, as of
-  conditioned diffusions (Delyon & Hu 2006). The weight of a note as a sample
-  under the condition is the density of its frames over that of the draws; what
-  is known counts whole. It leaves out what is the same for all draws.
-
-  Args:
-    model: an embedding_rnn.Model.
-    pitches: one-hot `[B, 128]`; not read if unconditional.
-    z: `[B, Z]`; not read if unconditional.
-    uniform: in [0, 1), `[B, T, W]`; chooses the components.
-    normal: standard normal `[B, T, W]`, the noise.
-    temperature: see `sampling.sample`, also for the next three.
-    temperature_2: as above.
-    greedy: as above.
-    top_p: as above.
-    goal: `[B, T, W]`, the next known frame, or with hps.difference_input what
-      the frames up to it shall add up to; None if none is known.
-    pull: `[B, T]`, the part of the way to go there in each frame: 1 where it is
-      due, 0 where none is to come.
-  """
-  batch_size, num_frames, width = (
-    size or tf.shape(uniform)[i] for i, size in enumerate(uniform.shape)
-  )
-  context = model.context(pitches, z) if model.conditional else None
-  decoder = Decoder(model)
-  states, offsets = decoder.begin(context, batch_size)
-  uniform, normal = _time_major(uniform), _time_major(normal)
-  if goal is not None:
-    goal, pull = _time_major(goal), _time_major(pull[..., None])
-
-  def body(t, x, states, total, log_weight, frames):
-    mix, states = decoder.step(x, states, offsets)
-    values = mix.draw(
-      uniform[t], normal[t], temperature, temperature_2, greedy, top_p
+    Args:
+      pitches: one-hot `[B, 128]`; not read if unconditional.
+      z: `[B, Z]`; not read if unconditional.
+      uniform: in [0, 1), `[B, T, W]`; chooses the components.
+      normal: standard normal `[B, T, W]`, the noise.
+      temperature: see `sampling.sample`, also for the next three.
+      temperature_2: as above.
+      greedy: as above.
+      top_p: as above.
+      goal: `[B, T, W]`, the next known frame, or with hps.difference_input what
+        the frames up to it shall add up to; None if none is known.
+      pull: `[B, T]`, the part of the way to go there in each frame: 1 where it
+        is due, 0 where none is to come.
+    """
+    batch_size, num_frames, width = (
+      size or tf.shape(uniform)[i] for i, size in enumerate(uniform.shape)
     )
+    model = self._model
+    context = model.context(pitches, z) if model.conditional else None
+    states, offsets = self.begin(context, batch_size)
+    uniform, normal = _time_major(uniform), _time_major(normal)
     if goal is not None:
-      drawn = tf.where(pull[t] < 1, mix.log_prob(values), 0.0)
-      target = goal[t] - total if model.hps.difference_input else goal[t]
-      values = (1 - pull[t]) * values + pull[t] * target
-      log_weight += tf.reduce_sum(mix.log_prob(values) - drawn, axis=-1)
-    total += values
-    frames = frames.write(t, values)
-    return t + 1, tf.transpose(values), states, total, log_weight, frames
+      goal, pull = _time_major(goal), _time_major(pull[..., None])
 
-  frames = tf.TensorArray(
-    tf.float32, num_frames, element_shape=uniform.shape[1:]
-  )
-  *_, log_weight, frames = tf.while_loop(
-    lambda t, *_: t < num_frames,
-    body,
-    (
-      0,
-      tf.zeros([width, batch_size]),
-      states,
-      tf.zeros([batch_size, width]),
-      tf.zeros([batch_size]),
-      frames,
-    ),
-    maximum_iterations=num_frames,
-  )
-  return Drawn(_time_major(frames.stack()), log_weight)
+    def body(t, x, states, total, log_weight, frames):
+      mix, states = self.step(x, states, offsets)
+      values = mix.draw(
+        uniform[t], normal[t], temperature, temperature_2, greedy, top_p
+      )
+      if goal is not None:
+        drawn = tf.where(pull[t] < 1, mix.log_prob(values), 0.0)
+        target = goal[t] - total if model.hps.difference_input else goal[t]
+        values = (1 - pull[t]) * values + pull[t] * target
+        log_weight += tf.reduce_sum(mix.log_prob(values) - drawn, axis=-1)
+      total += values
+      frames = frames.write(t, values)
+      return t + 1, tf.transpose(values), states, total, log_weight, frames
+
+    frames = tf.TensorArray(
+      tf.float32, num_frames, element_shape=uniform.shape[1:]
+    )
+    *_, log_weight, frames = tf.while_loop(
+      lambda t, *_: t < num_frames,
+      body,
+      (
+        0,
+        tf.zeros([width, batch_size]),
+        states,
+        tf.zeros([batch_size, width]),
+        tf.zeros([batch_size]),
+        frames,
+      ),
+      maximum_iterations=num_frames,
+    )
+    return Drawn(_time_major(frames.stack()), log_weight)
 
 
 def _time_major(x):

@@ -6,7 +6,6 @@ frames before it. Frames are in the model's format (see `transforms`): `[B, T,
 W]`, and a training batch is `[B, T + 1, W]`, a zero frame before the note.
 """
 
-import functools
 from typing import NamedTuple
 
 import keras
@@ -107,7 +106,7 @@ class Model(keras.Model):
     self.built = True
     self._generate = {
       jit_compile: tf.function(
-        functools.partial(decoder.generate, self),
+        lambda *arguments: decoder.Decoder(self).generate(*arguments),
         autograph=False,
         jit_compile=jit_compile,
       )
@@ -359,7 +358,7 @@ class Model(keras.Model):
     )
 
   def generate(self, pitches, z, uniform, normal, *settings) -> decoder.Drawn:
-    """`decoder.generate`, compiled: notes from given random numbers."""
+    """`Decoder.generate`, compiled: notes from given random numbers."""
     jit_compile = compilation.prefers_xla_for_sampling(uniform.shape[0])
     generate = self._generate[jit_compile]
     return generate(pitches, z, uniform, normal, *settings)

@@ -48,7 +48,7 @@ def sample(
       hps.difference_input the last frame of a note comes first).
     num_candidates: how many to draw of each note. The one that leads up to the
       given frames best is returned: that of the largest weight in importance
-      sampling, see `decoder.generate`.
+      sampling, see `Decoder.generate`.
     seed: of all randomness; fresh randomness if None. A note's randomness
       depends on its place in the batch, not on the size of the batch.
     batch_size: notes (each candidate counts) to sample at a time; all if None.
@@ -168,7 +168,7 @@ def _check_z(model, z, num_notes, seed) -> tf.Tensor | None:
 
 
 def _check_given(model, given, is_given, num_notes) -> tuple:
-  """-> goal and pull of `decoder.generate`, or None and None."""
+  """-> goal and pull of `Decoder.generate`, or None and None."""
   if (given is None) != (is_given is None):
     raise ValueError('given and is_given: expected both or neither.')
   if given is None:

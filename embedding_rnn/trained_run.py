@@ -78,7 +78,7 @@ class Run:
     *,
     num_frames: int | None = None,
     seed: int | None = 0,
-    batch_size: int = 64,
+    batch_size: int = 128,
     **controls,
   ) -> np.ndarray:
     """New notes.
@@ -132,7 +132,7 @@ class Run:
     pitches: npt.ArrayLike,
     *,
     seed: int | None = 0,
-    batch_size: int = 64,
+    batch_size: int = 128,
     **controls,
   ) -> np.ndarray:
     """Notes, encoded and then sampled anew from their latents.
@@ -170,7 +170,7 @@ class Run:
     *,
     num_candidates: int = 1,
     seed: int | None = 0,
-    batch_size: int = 64,
+    batch_size: int = 128,
     **controls,
   ) -> np.ndarray:
     """Notes with frames made up where they are not known.
