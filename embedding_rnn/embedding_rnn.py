@@ -6,13 +6,19 @@ frames before it. Frames are in the model's format (see `transforms`): `[B, T,
 W]`, and a training batch is `[B, T + 1, W]`, a zero frame before the note.
 """
 
-import functools
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from embedding_rnn import cells, compilation, distribution, mixture, sampling
+from embedding_rnn import (
+  cells,
+  compilation,
+  decoder,
+  distribution,
+  mixture,
+  sampling,
+)
 from embedding_rnn.hparams import HParams, default_hps
 from embedding_rnn.hparams_check import check_hparams
 from embedding_rnn.schedules import kl_weight_at, make_optimizer
@@ -100,7 +106,7 @@ class Model(keras.Model):
     self.built = True
     self._generate = {
       jit_compile: tf.function(
-        functools.partial(sampling.generate, self),
+        lambda *arguments: decoder.Decoder(self).generate(*arguments),
         autograph=False,
         jit_compile=jit_compile,
       )
@@ -336,8 +342,9 @@ class Model(keras.Model):
     temperature_2: float = 1.0,
     greedy: bool | str = False,
     seed: int | None = None,
+    **more,
   ) -> tf.Tensor:
-    """New notes, frame by frame; see `sampling.sample`."""
+    """New notes, frame by frame; see `sampling.sample`, also for `more`."""
     return sampling.sample(
       self,
       pitches,
@@ -347,10 +354,11 @@ class Model(keras.Model):
       temperature_2=temperature_2,
       greedy=greedy,
       seed=seed,
+      **more,
     )
 
-  def generate(self, pitches, z, uniform, normal, *settings) -> tf.Tensor:
-    """`sampling.generate`, compiled: notes from given random numbers."""
+  def generate(self, pitches, z, uniform, normal, *settings) -> decoder.Drawn:
+    """`Decoder.generate`, compiled: notes from given random numbers."""
     jit_compile = compilation.prefers_xla_for_sampling(uniform.shape[0])
     generate = self._generate[jit_compile]
     return generate(pitches, z, uniform, normal, *settings)

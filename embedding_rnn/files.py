@@ -53,14 +53,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-  """As `replacing`, for a folder; the files in it are the block's to sync."""
+  """As `replacing`, for a folder and all that is in it."""
   path = pathlib.Path(path)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
   remove_folder(temporary)
   temporary.mkdir(parents=True)
   try:
     yield temporary
-    _sync(temporary)
+    for inside in (*temporary.rglob('*'), temporary):
+      _sync(inside)
     # No folder can replace another that is not empty, so for a moment there is
     # neither.
     doomed = _hide(path) if path.exists() else None
@@ -73,7 +74,7 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def remove_folder(path: pathlib.Path) -> None:
-  """Removes a folder of files, if it is there, so that none is seen half."""
+  """Removes a folder, if it is there, so that none is seen half."""
   if path.exists():
     _remove(path if path.name.startswith('.') else _hide(path))
 
@@ -94,8 +95,11 @@ def _hide(folder: pathlib.Path) -> pathlib.Path:
 
 
 def _remove(folder: pathlib.Path) -> None:
-  for file in folder.iterdir():
-    file.unlink()
+  for path in folder.iterdir():
+    if path.is_dir() and not path.is_symlink():
+      _remove(path)
+    else:
+      path.unlink()
   folder.rmdir()
 
 

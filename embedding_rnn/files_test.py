@@ -103,9 +103,12 @@ def test_a_failed_write_changes_nothing(folder):
 def test_folders_are_replaced_whole(tmp_path):
   for text in ('old', 'new'):
     with files.replacing_folder(tmp_path / 'save') as temporary:
-      files.write_text(temporary / f'{text}.txt', text)
+      (temporary / text).mkdir()
+      files.write_text(temporary / text / 'x.txt', text)
   assert [p.name for p in tmp_path.iterdir()] == ['save']
-  assert [p.name for p in (tmp_path / 'save').iterdir()] == ['new.txt']
+  names = [str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*.txt')]
+  assert names == ['save/new/x.txt']
+  assert [p.name for p in (tmp_path / 'save').iterdir()] == ['new']
 
 
 def test_what_is_on_the_disk_when(tmp_path, monkeypatch):
@@ -151,6 +154,7 @@ def test_what_is_on_the_disk_when(tmp_path, monkeypatch):
   ]
   assert happened == [
     *write_x,
+    ('sync', f'{new}/x'),
     ('sync', new),
     ('rename', 'save', old),
     ('rename', new, 'save'),

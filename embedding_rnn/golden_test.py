@@ -246,7 +246,7 @@ def generate(golden, uniform, normal, temperature, temperature_2, greedy):
     tf.constant(temperature, tf.float32),
     tf.constant(temperature_2, tf.float32),
     greedy,
-  )[0]
+  ).frames[0]
 
 
 def test_greedy_samples(golden):

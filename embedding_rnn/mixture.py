@@ -39,6 +39,7 @@ class Mixture(NamedTuple):
     temperature: tf.Tensor | float = 1.0,
     temperature_2: tf.Tensor | float = 1.0,
     greedy: bool | str = False,
+    top_p: tf.Tensor | float = 1.0,
   ) -> tf.Tensor:
     """Values `[...]` made from given random numbers.
 
@@ -50,23 +51,49 @@ class Mixture(NamedTuple):
         its own. Below 1 the likely components become likelier.
       temperature_2: scales the variance of the component.
       greedy: True takes the likeliest component instead of drawing one; 'mean'
-        takes the mean of the whole mixture, and no noise.
+        takes the mean of the whole mixture, and no noise. Neither heeds
+        temperature and top_p.
+      top_p: draws only from the likeliest components, the fewest whose weights
+        (after temperature) add up to this; from all of them if 1. Nucleus
+        sampling (Holtzman et al., arXiv 1904.09751).
     """
     if greedy == 'mean':
       return tf.reduce_sum(tf.exp(self.logmix) * self.mean, axis=-1)
     if greedy:
       index = tf.argmax(self.logmix, axis=-1, output_type=tf.int32)
     else:
-      weights = tf.nn.softmax(self.logmix / temperature)
-      passed = tf.cumsum(weights, axis=-1) <= uniform[..., None]
-      # Rounding may leave the last cumulative sum below the number drawn.
-      last = self.logmix.shape[-1] - 1
+      weights = truncate(tf.nn.softmax(self.logmix / temperature), top_p)
+      sums = tf.cumsum(weights, axis=-1)
+      # Rounding may leave the whole sum below the number drawn; then the last
+      # component with a weight is taken.
+      passed = (sums <= uniform[..., None]) & (sums < sums[..., -1:])
       index = tf.reduce_sum(tf.cast(passed, tf.int32), axis=-1)
-      index = tf.minimum(index, last)
     chosen = tf.one_hot(index, self.logmix.shape[-1])
     mean = tf.reduce_sum(chosen * self.mean, axis=-1)
     logstd = tf.reduce_sum(chosen * self.logstd, axis=-1)
     return mean + tf.exp(logstd) * normal * tf.sqrt(temperature_2)
+
+
+def truncate(weights: tf.Tensor, top_p: tf.Tensor | float) -> tf.Tensor:
+  """Keeps the likeliest components that together reach a probability.
+
+  Args:
+    weights: `[..., K]`, each mixture's sum is 1.
+    top_p: above 0. With 1 or more the weights are returned as they are.
+
+  Returns:
+    `[..., K]`: zero but for the fewest components whose weights add up to at
+    least top_p, these rescaled to a sum of 1. Of equal weights the first count
+    as likelier.
+  """
+  # K is small: to compare all pairs is faster than to sort, also under XLA.
+  own, other = weights[..., :, None], weights[..., None, :]
+  order = tf.range(weights.shape[-1])
+  is_ahead = (other > own) | ((other == own) & (order < order[:, None]))
+  ahead = tf.reduce_sum(tf.where(is_ahead, other, 0.0), axis=-1)
+  kept = tf.where(ahead < top_p, weights, 0.0)
+  rescaled = kept / tf.reduce_sum(kept, axis=-1, keepdims=True)
+  return tf.where(top_p < 1.0, rescaled, weights)
 
 
 def from_head(outputs: tf.Tensor, width: int) -> Mixture:

@@ -95,3 +95,47 @@ def test_uniform_of_one_picks_the_last_component():
     tf.zeros([1, 3]),
   )
   assert mix.draw(tf.ones([1]), tf.zeros([1])).numpy() == [2.0]
+
+
+def test_truncation_against_sorting():
+  rng = np.random.default_rng(0)
+  weights = rng.dirichlet(np.full(6, 0.5), size=50).astype(np.float32)
+  weights[0] = 1 / 6  # All alike: the first ones stay.
+  for top_p in (1e-6, 0.3, 0.5, 0.9, 0.999):
+    expected = np.zeros_like(weights)
+    for row, kept in zip(weights, expected, strict=True):
+      order = np.argsort(-row, kind='stable')
+      count = 1 + np.searchsorted(np.cumsum(row[order]), top_p)
+      kept[order[:count]] = row[order[:count]]
+    expected /= expected.sum(axis=1, keepdims=True)
+    actual = mixture.truncate(tf.constant(weights), top_p)
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+  whole = mixture.truncate(tf.constant(weights), tf.constant(1.0))
+  np.testing.assert_array_equal(whole, weights)
+
+
+def test_draws_are_from_what_top_p_leaves():
+  mix = mixture.Mixture(
+    tf.math.log([[0.1, 0.3, 0.2, 0.4]]),
+    tf.constant([[0.0, 1.0, 2.0, 3.0]]),
+    tf.zeros([1, 4]),
+  )
+  draws = draw_many(mix, 20000, temperature_2=0.0, top_p=0.6)[:, 0]
+  frequencies = np.bincount(draws.astype(int), minlength=4) / len(draws)
+  np.testing.assert_allclose(frequencies, [0, 3 / 7, 0, 4 / 7], atol=0.02)
+  # The temperature comes first: squares of 0.3 and 0.4 are 5/6 of the whole.
+  draws = draw_many(mix, 20000, temperature=0.5, temperature_2=0.0, top_p=0.8)[
+    :, 0
+  ]
+  assert set(draws) == {1.0, 3.0}
+
+
+def test_no_component_of_weight_zero_is_drawn():
+  mix = mixture.Mixture(
+    tf.math.log([[0.7, 0.3, 0.0]]),
+    tf.constant([[1.0, 2.0, 9.0]]),
+    tf.zeros([1, 3]),
+  )
+  for top_p, expected in ((1.0, 2.0), (0.5, 1.0)):
+    value = mix.draw(tf.ones([1]), tf.zeros([1]), top_p=top_p)
+    assert value.numpy() == [expected]

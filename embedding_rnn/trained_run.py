@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from embedding_rnn import checkpoints, compilation, data, sampling
+from embedding_rnn import checkpoints, compilation, data, gaps, sampling
 from embedding_rnn.embedding_rnn import Latent, Model
 from embedding_rnn.hparams import HParams
 from embedding_rnn.transforms import Transforms
@@ -67,56 +67,9 @@ class Run:
     latent = sampling.in_batches(self._encode, [frames], batch_size)
     return Latent(*(part.numpy() for part in latent))
 
-  def reconstruct(
-    self,
-    notes: npt.ArrayLike,
-    pitches: npt.ArrayLike,
-    *,
-    temperature: float = 1.0,
-    temperature_2: float = 1.0,
-    greedy: bool | str = False,
-    seed: int | None = 0,
-    batch_size: int = 64,
-  ) -> np.ndarray:
-    """Notes, encoded and then sampled anew from their latents.
-
-    An unconditional model knows nothing of the notes: it gives samples.
-
-    Args:
-      notes: `[N, T, seq_width]`.
-      pitches: MIDI numbers `[N]` or one-hots `[N, 128]`.
-      temperature: see `sample`, also for the others.
-      temperature_2: as above.
-      greedy: as above.
-      seed: as above.
-      batch_size: notes at a time; the result does not depend on it, beyond
-        rounding.
-
-    Returns:
-      float32 `[N, T, seq_width]`.
-
-    Raises:
-      ValueError: for arguments out of range or of the wrong shape.
-    """
-    notes = self._check_notes(notes)
-    pitches = self._one_hots(pitches)
-    if len(notes) != len(pitches):
-      raise ValueError(
-        f'{len(notes)} notes but {len(pitches)} pitches; give one for each.'
-      )
-    z = None
-    if self.model.conditional:
-      z = self.encode(notes, batch_size=batch_size).z
-    return self.sample(
-      pitches,
-      z,
-      num_frames=notes.shape[1],
-      temperature=temperature,
-      temperature_2=temperature_2,
-      greedy=greedy,
-      seed=seed,
-      batch_size=batch_size,
-    )
+  def draw_latents(self, num_notes: int, *, seed: int | None = 0) -> np.ndarray:
+    """Latents `[num_notes, Z]` from the prior; see `sampling.draw_latents`."""
+    return sampling.draw_latents(self.model, num_notes, seed).numpy()
 
   def sample(
     self,
@@ -124,47 +77,184 @@ class Run:
     z: npt.ArrayLike | None = None,
     *,
     num_frames: int | None = None,
-    temperature: float = 1.0,
-    temperature_2: float = 1.0,
-    greedy: bool | str = False,
     seed: int | None = 0,
-    batch_size: int = 64,
+    batch_size: int = 128,
+    **controls,
   ) -> np.ndarray:
     """New notes.
 
+    One latent over many pitches is an instrument over the keyboard, and one
+    pitch with many latents (see `latents.interpolate`) a way from note to note:
+
+      run.sample(range(36, 85), run.encode(notes).z[0])
+      run.sample(60, latents.interpolate(z[0], z[1], np.linspace(0, 1, 9)))
+
     Args:
-      pitches: MIDI numbers `[N]` or one-hots `[N, 128]`; an unconditional model
-        only takes their number.
-      z: latents `[N, Z]`; drawn from N(0, I) if None. Not for unconditional
-        models.
+      pitches: MIDI numbers `[N]`, one-hots `[N, 128]`, or one MIDI number for
+        all; an unconditional model only takes their number.
+      z: latents `[N, Z]`, or one `[Z]` for all; drawn from N(0, I) if None. Not
+        for unconditional models.
       num_frames: T; hps.max_seq_len if None.
-      temperature: of the choice of a component, above 0.
-      temperature_2: scales the variance of the component's noise, at least 0.
-      greedy: True takes the likeliest component, and with temperature_2=0 is
-        deterministic; 'mean' takes the mean of the whole mixture.
       seed: of all randomness; fresh randomness if None. A note's depends on its
         place among the notes, not on their number.
       batch_size: notes at a time; the result does not depend on it, beyond
         rounding.
+      **controls: temperature, temperature_2, greedy and top_p of
+        `sampling.sample`.
 
     Returns:
       float32 `[N, T, seq_width]`.
 
     Raises:
+      TypeError: for a control that there is not.
       ValueError: for arguments out of range or of the wrong shape.
     """
+    sampling.check_controls(**controls)
+    z = None if z is None else np.asarray(z)
+    has_many = z is not None and z.ndim > 1
+    one_hots = self._one_hots(pitches, len(z) if has_many else None)
+    if z is not None and z.ndim == 1:
+      z = np.tile(z, (len(one_hots), 1))
     frames = sampling.sample(
       self.model,
-      self._one_hots(pitches),
+      one_hots,
       z,
       num_frames=num_frames,
-      temperature=temperature,
-      temperature_2=temperature_2,
-      greedy=greedy,
       seed=seed,
       batch_size=batch_size,
+      **controls,
     )
     return self.transforms.inverse(frames.numpy())
+
+  def reconstruct(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike,
+    *,
+    seed: int | None = 0,
+    batch_size: int = 128,
+    **controls,
+  ) -> np.ndarray:
+    """Notes, encoded and then sampled anew from their latents.
+
+    An unconditional model knows nothing of the notes: it gives samples.
+
+    Args:
+      notes: `[N, T, seq_width]`.
+      pitches: as of `sample`, also for the others and for the errors.
+      seed: as above.
+      batch_size: as above.
+      **controls: as above.
+
+    Returns:
+      float32 `[N, T, seq_width]`.
+    """
+    sampling.check_controls(**controls)
+    notes = self._check_notes(notes)
+    one_hots = self._one_hots(pitches, len(notes))
+    return self.sample(
+      one_hots,
+      self._encode_z(notes, batch_size),
+      num_frames=notes.shape[1],
+      seed=seed,
+      batch_size=batch_size,
+      **controls,
+    )
+
+  def fill(
+    self,
+    notes: npt.ArrayLike,
+    is_known: npt.ArrayLike,
+    pitches: npt.ArrayLike,
+    z: npt.ArrayLike | None = None,
+    *,
+    num_candidates: int = 1,
+    seed: int | None = 0,
+    batch_size: int = 128,
+    **controls,
+  ) -> np.ndarray:
+    """Notes with frames made up where they are not known.
+
+    The decoder is led through the known frames, goes on from them by itself,
+    and is drawn towards those that come next. It runs in the model's order:
+    with hps.difference_input from the last frame to the first.
+
+    Args:
+      notes: `[N, T, seq_width]`; where not known, anything, NaN too.
+      is_known: bool `[N, T]`, or `[T]` for all, at least one frame of each.
+      pitches: as of `sample`, also for the others and for the errors.
+      z: `[N, Z]`; if None, those of the notes with each gap bridged by a
+        straight line, and the ends by the nearest known frame.
+      num_candidates: see `sampling.sample`.
+      seed: as above.
+      batch_size: as above; each candidate counts.
+      **controls: as above.
+
+    Returns:
+      float32 `[N, T, seq_width]`, where known exactly as in `notes`.
+    """
+    sampling.check_controls(**controls)
+    notes, is_known = gaps.check_known(notes, is_known)
+    notes = self._check_notes(notes)
+    one_hots = self._one_hots(pitches, len(notes))
+    bridged = gaps.bridge(notes, is_known)
+    if z is None:
+      z = self._encode_z(bridged, batch_size)
+    given = self.transforms.forward(bridged)
+    is_reversed = self.transforms.difference is not None
+    frames = sampling.sample(
+      self.model,
+      one_hots,
+      z,
+      given=given,
+      is_given=is_known[:, ::-1] if is_reversed else is_known,
+      num_candidates=num_candidates,
+      seed=seed,
+      batch_size=batch_size,
+      **controls,
+    )
+    made = self.transforms.inverse(frames.numpy())
+    # What the model cannot see, since PCA leaves it out, is bridged.
+    made += bridged - self.transforms.inverse(given)
+    return np.where(is_known[..., None], notes, made).astype(np.float32)
+
+  def continue_notes(
+    self,
+    notes: npt.ArrayLike,
+    num_given: int,
+    pitches: npt.ArrayLike,
+    z: npt.ArrayLike | None = None,
+    *,
+    num_frames: int | None = None,
+    **options,
+  ) -> np.ndarray:
+    """The first frames of notes, and then what the model makes of them.
+
+    Args:
+      notes: `[N, T', seq_width]`.
+      num_given: how many of their frames to keep; the others are not read.
+      pitches: as of `sample`.
+      z: as of `fill`.
+      num_frames: T, of the result; hps.max_seq_len if None.
+      **options: all others of `fill`.
+
+    Returns:
+      float32 `[N, T, seq_width]`.
+
+    Raises:
+      ValueError: as `sample`, or if num_given is not from 1 to T' and to T.
+    """
+    notes = self._check_notes(notes)
+    num_frames = num_frames or self.hps.max_seq_len
+    if not 1 <= num_given <= min(notes.shape[1], num_frames):
+      raise ValueError(
+        f'num_given={num_given}: expected from 1 to the {notes.shape[1]} '
+        f'frames of the notes and the {num_frames} of the result.'
+      )
+    given = np.zeros((len(notes), num_frames, notes.shape[2]), notes.dtype)
+    given[:, :num_given] = notes[:, :num_given]
+    is_known = np.arange(num_frames) < num_given
+    return self.fill(given, is_known, pitches, z, **options)
 
   def open_dataset(
     self, data_dir: str | os.PathLike[str] | None = None
@@ -191,6 +281,11 @@ class Run:
       jit_compile=compilation.prefers_xla(),
     )
 
+  def _encode_z(self, notes, batch_size) -> np.ndarray | None:
+    if not self.model.conditional:
+      return None
+    return self.encode(notes, batch_size=batch_size).z
+
   def _check_notes(self, notes) -> np.ndarray:
     notes = np.asarray(notes)
     width = self.transforms.seq_width
@@ -206,9 +301,16 @@ class Run:
       )
     return notes
 
-  def _one_hots(self, pitches) -> np.ndarray:
+  def _one_hots(self, pitches, num_notes: int | None) -> np.ndarray:
     pitches = np.asarray(pitches)
     size = self.hps.context_vec_size
+    if pitches.ndim == 0:
+      pitches = np.repeat(pitches, num_notes or 1)
+    if num_notes not in (None, len(pitches)):
+      raise ValueError(
+        f'{num_notes} notes or latents but {len(pitches)} pitches; give one '
+        'for each, or a number for all.'
+      )
     if pitches.ndim == 1 and pitches.dtype.kind in 'iu' and len(pitches):
       if pitches.min() < 0 or pitches.max() >= size:
         raise ValueError(

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import embedding_rnn
-from embedding_rnn import checkpoints, data, trained_run
+from embedding_rnn import checkpoints, data, gaps, trained_run
 
 TINY = (
   'rnn_size=8,enc_rnn_size=4,z_size=3,num_mixture=2,seq_width=4,max_seq_len=5,'
@@ -151,6 +151,121 @@ def test_reconstruct(run, notes):
   assert actual.shape == notes.shape and actual.dtype == np.float32
 
 
+def test_one_latent_or_one_pitch_for_all(run, notes):
+  z = run.encode(notes).z
+  sweep = run.sample(range(60, 65), z[0], seed=1)
+  expected = run.sample(np.arange(60, 65), np.tile(z[0], (5, 1)), seed=1)
+  np.testing.assert_array_equal(sweep, expected)
+  np.testing.assert_array_equal(
+    run.sample(60, z, seed=1), run.sample([60] * 5, z, seed=1)
+  )
+  np.testing.assert_array_equal(
+    run.reconstruct(notes, 60), run.reconstruct(notes, [60] * 5)
+  )
+
+
+def test_draw_latents(run):
+  z = run.draw_latents(5, seed=4)
+  np.testing.assert_array_equal(
+    run.sample(PITCHES, z, seed=4), run.sample(PITCHES, seed=4)
+  )
+
+
+IS_KNOWN = np.array(
+  [
+    [1, 1, 0, 0, 0],
+    [0, 0, 0, 1, 1],
+    [1, 0, 0, 0, 1],
+    [0, 1, 0, 1, 0],
+    [1, 1, 1, 1, 1],
+  ],
+  bool,
+)
+
+
+@pytest.fixture(scope='module', params=['pca_dim_reduce=1', ''])
+def frame_run(request, data_dir, tmp_path_factory):
+  """A run of frames, and not of their differences."""
+  folder = tmp_path_factory.mktemp('runs') / 'frames'
+  options = f'difference_input=0,n_pca_components=3,{request.param}'
+  make_run(folder, data_dir, options)
+  return embedding_rnn.load_run(folder)
+
+
+def expect_filled(run, notes):
+  """Checks `Run.fill` against the model's own samples."""
+  unknown = np.where(IS_KNOWN[..., None], notes, np.nan)
+  controls = {'temperature': 0.5, 'temperature_2': 0.3, 'top_p': 0.9, 'seed': 3}
+  filled = run.fill(unknown, IS_KNOWN, PITCHES, num_candidates=2, **controls)
+  assert filled.dtype == np.float32
+  np.testing.assert_array_equal(
+    filled[IS_KNOWN], notes[IS_KNOWN].astype(np.float32)
+  )
+  bridged = gaps.bridge(notes, IS_KNOWN)
+  given = run.transforms.forward(bridged)
+  order = slice(None, None, -1 if run.hps.difference_input else 1)
+  expected = run.model.sample(
+    tf.one_hot(PITCHES, 128),
+    run.encode(bridged).z,
+    given=given,
+    is_given=IS_KNOWN[:, order],
+    num_candidates=2,
+    **controls,
+  ).numpy()
+  if run.hps.difference_input:
+    # The original frames, as the model sees them.
+    sums = run.transforms.forward(filled).cumsum(axis=1)
+    np.testing.assert_allclose(sums, expected.cumsum(axis=1), atol=1e-4)
+  else:
+    actual = run.transforms.forward(filled)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+  if run.transforms.pca:
+    # What PCA leaves out of the known frames is bridged in the gaps.
+    lost, expected = (
+      x - run.transforms.inverse(run.transforms.forward(x))
+      for x in (filled, bridged)
+    )
+    np.testing.assert_allclose(lost, expected, atol=1e-4)
+
+
+def test_fill(run, notes):
+  expect_filled(run, notes)
+
+
+def test_fill_of_frames(frame_run, notes):
+  expect_filled(frame_run, notes)
+
+
+def test_fill_with_z(run, notes):
+  z = run.draw_latents(5)
+  one = run.fill(notes, IS_KNOWN[0], PITCHES, z)
+  other = run.fill(notes, IS_KNOWN[0], PITCHES, z + 1.0)
+  # Fresh models hardly heed z.
+  assert 0 < np.abs(one - other).max() < 1
+  np.testing.assert_array_equal(one[:, :2], other[:, :2])
+
+
+def test_continue_notes(run, notes):
+  actual = run.continue_notes(notes, 2, PITCHES, num_frames=8, seed=1)
+  padded = np.concatenate([notes[:, :2], np.full((5, 6, 4), np.nan)], axis=1)
+  is_known = np.arange(8) < 2
+  expected = run.fill(padded, is_known, PITCHES, seed=1)
+  np.testing.assert_array_equal(actual, expected)
+  assert run.continue_notes(notes[:, :3], 3, PITCHES).shape == (5, 5, 4)
+
+
+def test_controls_are_checked_before_anything_else(run):
+  for call in (
+    lambda **controls: run.sample(None, **controls),
+    lambda **controls: run.reconstruct(None, None, **controls),
+    lambda **controls: run.fill(None, None, None, **controls),
+  ):
+    with pytest.raises(TypeError, match="'temprature'"):
+      call(temprature=1.0)
+    with pytest.raises(ValueError, match='top_p=2'):
+      call(top_p=2.0)
+
+
 def test_bad_arguments(run, notes):
   bad = np.full_like(notes, np.nan)
   for call, message in (
@@ -158,7 +273,14 @@ def test_bad_arguments(run, notes):
     (lambda: run.encode(notes[:0]), 'at least one note'),
     (lambda: run.encode(bad), 'NaN'),
     (lambda: run.encode(notes, batch_size=0), 'batch_size=0'),
-    (lambda: run.reconstruct(notes, PITCHES[:2]), '5 notes but 2 pitches'),
+    (lambda: run.reconstruct(notes, PITCHES[:2]), '5 notes or latents but 2'),
+    (lambda: run.sample(PITCHES[:2], np.zeros((5, 3))), '5 notes or latents'),
+    (lambda: run.sample(PITCHES, np.zeros(2)), r'expected \[5, 3\]'),
+    (lambda: run.fill(notes, IS_KNOWN[:3], PITCHES), 'is_known of'),
+    (lambda: run.fill(bad, IS_KNOWN, PITCHES), 'NaN'),
+    (lambda: run.continue_notes(notes, 0, PITCHES), 'num_given=0'),
+    (lambda: run.continue_notes(notes, 6, PITCHES), 'the 5 frames'),
+    (lambda: run.continue_notes(notes, 4, 60, num_frames=3), 'the 3 of'),
     (lambda: run.sample([60, 128]), 'from 60 to 128'),
     (lambda: run.sample([60.5]), 'float64'),
     (lambda: run.sample(np.ones((2, 128))), 'one-hots'),
@@ -177,3 +299,9 @@ def test_unconditional(data_dir, notes, tmp_path):
   np.testing.assert_array_equal(
     run.reconstruct(notes, PITCHES, seed=1), run.sample(PITCHES, seed=1)
   )
+  filled = run.fill(notes, IS_KNOWN, PITCHES)
+  np.testing.assert_array_equal(
+    filled[IS_KNOWN], notes[IS_KNOWN].astype(np.float32)
+  )
+  with pytest.raises(ValueError, match='no latents'):
+    run.draw_latents(3)

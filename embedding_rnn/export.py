@@ -1,0 +1,302 @@
+r"""Exports a run as a TensorFlow SavedModel, to be used without this package.
+
+Example:
+  python -m embedding_rnn.export --run_dir=logs/default_local \
+    --output_dir=exported/1
+
+The folder then serves as it is, in TensorFlow Serving or from any program:
+
+  model = tf.saved_model.load('exported/1')
+  latent = model.signatures['encode'](notes=notes)
+  made = model.signatures['decode'](pitches=[60], z=latent['z'], num_frames=125)
+
+Its file export.json says what each signature takes and gives, and what the
+frames are. Notes are in the original format: the transforms are in the graph.
+"""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags, logging
+
+from embedding_rnn import checkpoints, commands, files
+from embedding_rnn.decoder import Decoder
+from embedding_rnn.trained_run import Run, load_run
+from embedding_rnn.transforms import Transforms
+
+_SCALAR = tf.TensorSpec([], tf.float32)
+_CONTROLS = {
+  'temperature': _SCALAR,
+  'temperature_2': _SCALAR,
+  'top_p': _SCALAR,
+}
+_FRAMES = (
+  'Notes are float32 [batch, frames, seq_width] in the original format, and '
+  'encode takes them of max_seq_len frames. Pitches are MIDI numbers. In step, '
+  'a frame is in the format of the model: the first input is a zero frame, and '
+  'each further one the frame before; uniform is in [0, 1), normal is standard '
+  'normal; state_* go from initial_state to step, and from step to step; '
+  'to_notes takes all frames in the order in which they were made.'
+)
+
+
+def export_run(run: Run, output_dir: str | os.PathLike[str]) -> pathlib.Path:
+  """Writes a run as a SavedModel, whole or not at all.
+
+  The signatures, which compute the same as the methods of `Run` or its model:
+    encode: notes to latents; not of an unconditional run.
+    sample: new notes, with temperature, temperature_2, top_p and a seed.
+    decode: new notes, truly greedy: each value is the mean of its mixture.
+    initial_state, step: a frame at a time, from random numbers of the caller's;
+      the mixtures are given, too.
+    to_notes: the frames of all steps to notes.
+
+  Args:
+    run: a trained run.
+    output_dir: the folder to write; it must not exist.
+
+  Returns:
+    The folder. Its `export.json` describes the frames and the signatures.
+
+  Raises:
+    FileExistsError: if output_dir exists.
+    OSError: if it cannot be written.
+  """
+  output_dir = pathlib.Path(output_dir)
+  if output_dir.exists():
+    raise FileExistsError(
+      f"'{output_dir}' exists already; choose another output_dir."
+    )
+  servable = _Servable(run)  # It holds weights that graphs do not keep alive.
+  functions = {
+    name: tf.function(function, autograph=False).get_concrete_function(**inputs)
+    for name, (function, inputs) in servable.signatures().items()
+  }
+  module = tf.Module()
+  module.weights = [v for f in functions.values() for v in f.variables]
+  with files.replacing_folder(output_dir) as temporary:
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, os.fspath(temporary), functions, options)
+    files.write_json(temporary / 'export.json', _describe(run, functions))
+  return output_dir
+
+
+class _Servable:
+  """What a run can do, as functions of named tensors.
+
+  The first axis of all but scalars is the batch, here; inside a step it is the
+  last one.
+  """
+
+  def __init__(self, run: Run):
+    self._hps = run.hps
+    self._model = run.model
+    self._transforms = run.transforms
+    self._decoder = Decoder(run.model)
+    # As variables, or each step would make the kernels anew.
+    weights = self._decoder.layers, self._decoder.head
+    self._decoder.layers, self._decoder.head = tf.nest.map_structure(
+      lambda x: tf.Variable(x, trainable=False), weights
+    )
+    zeros = {'num_notes': 1}
+    if run.model.conditional:
+      zeros = {'pitches': tf.zeros([1], tf.int32)}
+      zeros['z'] = tf.zeros([1, run.hps.z_size])
+    self._state = self._begin(**zeros)
+
+  def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
+    """For each signature its function and what it takes."""
+    hps, model, spec = self._hps, self._model, tf.TensorSpec
+    which = {'num_notes': spec([], tf.int32)}
+    if model.conditional:
+      which = {
+        'pitches': spec([None], tf.int32),
+        'z': spec([None, hps.z_size], tf.float32),
+      }
+    length = {'num_frames': spec([], tf.int32)}
+    frame = spec([None, model.width], tf.float32)
+    step = {'frame': frame, 'uniform': frame, 'normal': frame}
+    state = {
+      name: spec([None, x.shape[1]], tf.float32)
+      for name, x in _to_named(self._state).items()
+    }
+    frames = {'frames': spec([None, None, model.width], tf.float32)}
+    notes = spec([None, hps.max_seq_len, hps.seq_width], tf.float32)
+    seed = {'seed': spec([], tf.int64)}
+    result = {
+      'sample': (self.sample, which | length | _CONTROLS | seed),
+      'decode': (self.decode, which | length),
+      'initial_state': (self.initial_state, which),
+      'step': (self.step, step | _CONTROLS | state),
+      'to_notes': (self.to_notes, frames),
+    }
+    if model.conditional:
+      result['encode'] = (self.encode, {'notes': notes})
+    return result
+
+  def encode(self, notes):
+    frames = _forward(self._transforms, notes)
+    return self._model.encode(frames)._asdict()
+
+  def sample(
+    self, num_frames, temperature, temperature_2, top_p, seed, **which
+  ):
+    _check_controls(temperature, temperature_2, top_p)
+    shape = self._shape(which, num_frames)
+    uniform = tf.random.stateless_uniform(shape, [seed, 1])
+    normal = tf.random.stateless_normal(shape, [seed, 2])
+    controls = temperature, temperature_2, False, top_p
+    return self._generate(which, uniform, normal, controls)
+
+  def decode(self, num_frames, **which):
+    zeros = tf.zeros(self._shape(which, num_frames))
+    return self._generate(which, zeros, zeros, (1.0, 1.0, 'mean'))
+
+  def initial_state(self, **which):
+    return _to_named(self._begin(**which))
+
+  def step(
+    self, frame, uniform, normal, temperature, temperature_2, top_p, **state
+  ):
+    _check_controls(temperature, temperature_2, top_p)
+    flat = [tf.transpose(state[name]) for name in sorted(state)]
+    states, offsets = tf.nest.pack_sequence_as(self._state, flat)
+    mix, states = self._decoder.step(tf.transpose(frame), states, offsets)
+    values = mix.draw(uniform, normal, temperature, temperature_2, top_p=top_p)
+    mixture = mix._asdict()
+    return {'frame': values, **mixture, **_to_named((states, offsets))}
+
+  def to_notes(self, frames):
+    return {'notes': _inverse(self._transforms, frames)}
+
+  def _begin(self, num_notes=None, pitches=None, z=None):
+    if not self._model.conditional:
+      return self._decoder.begin(None, num_notes)
+    context = self._model.context(self._one_hots(pitches), z)
+    return self._decoder.begin(context, tf.shape(pitches)[0])
+
+  def _generate(self, which, uniform, normal, controls):
+    one_hots = None
+    if self._model.conditional:
+      one_hots = self._one_hots(which['pitches'])
+    drawn = self._decoder.generate(
+      one_hots, which.get('z'), uniform, normal, *controls
+    )
+    return self.to_notes(drawn.frames)
+
+  def _shape(self, which, num_frames):
+    num_notes = which.get('num_notes')
+    if num_notes is None:
+      num_notes = tf.shape(which['pitches'])[0]
+    return [num_notes, num_frames, self._model.width]
+
+  def _one_hots(self, pitches):
+    size = self._hps.context_vec_size
+    for check, bound in (
+      (tf.debugging.assert_greater_equal, 0),
+      (tf.debugging.assert_less, size),
+    ):
+      check(pitches, bound, f'pitches: expected MIDI numbers below {size}.')
+    return tf.one_hot(pitches, size)
+
+
+def _to_named(state) -> dict[str, tf.Tensor]:
+  flat = tf.nest.flatten(state)
+  return {f'state_{i:02d}': tf.transpose(x) for i, x in enumerate(flat)}
+
+
+def _check_controls(temperature, temperature_2, top_p) -> None:
+  for value, message in (
+    (temperature, 'temperature: expected more than 0.'),
+    (top_p, 'top_p: expected more than 0.'),
+  ):
+    tf.debugging.assert_positive(value, message)
+  tf.debugging.assert_non_negative(
+    temperature_2, 'temperature_2: expected at least 0.'
+  )
+
+
+def _forward(transforms: Transforms, notes: tf.Tensor) -> tf.Tensor:
+  """`Transforms.forward` as a graph."""
+  frames = notes
+  if transforms.difference:
+    frames = frames[:, ::-1]
+    frames -= tf.pad(frames[:, :-1], [[0, 0], [1, 0], [0, 0]])
+  if transforms.pca:
+    pca = transforms.pca
+    frames = tf.cast(frames, tf.float64) - pca.mean
+    frames = tf.tensordot(frames, pca.components.T, 1) / np.sqrt(pca.variance)
+  return tf.cast(frames, tf.float32)
+
+
+def _inverse(transforms: Transforms, frames: tf.Tensor) -> tf.Tensor:
+  """`Transforms.inverse` as a graph."""
+  frames = tf.cast(frames, tf.float64)
+  if transforms.pca:
+    pca = transforms.pca
+    scores = frames * np.sqrt(pca.variance)
+    frames = tf.tensordot(scores, pca.components, 1) + pca.mean
+  if transforms.difference:
+    frames = tf.cumsum(frames, axis=1)[:, ::-1]
+  return tf.cast(frames, tf.float32)
+
+
+def _describe(run: Run, functions: dict[str, Any]) -> dict[str, Any]:
+  """What export.json says."""
+
+  def tensors(named):
+    return {
+      name: {'dtype': spec.dtype.name, 'shape': spec.shape.as_list()}
+      for name, spec in sorted(named.items())
+    }
+
+  known = ('codec', 'sample_rate')
+  return {
+    'version': checkpoints.library_version(),
+    'run': os.path.basename(os.path.abspath(run.folder)),
+    'step': run.step,
+    'hparams': run.hps.values(),
+    **{name: run.info[name] for name in known if name in run.info},
+    'frames': _FRAMES,
+    'signatures': {
+      name: {
+        'inputs': tensors(function.structured_input_signature[1]),
+        'outputs': tensors(function.structured_outputs),
+      }
+      for name, function in functions.items()
+    },
+  }
+
+
+def define_flags() -> None:
+  """Defines the flags of `main`."""
+  flags.DEFINE_string('run_dir', None, 'Folder of the trained run.')
+  flags.DEFINE_string('output_dir', None, 'Folder to write; must not exist.')
+
+
+def main(argv: list[str]) -> None:
+  """The command: exports --run_dir to --output_dir."""
+  del argv
+  args = flags.FLAGS
+  if not args.run_dir or not args.output_dir:
+    raise ValueError(
+      'Set --run_dir to the folder of a trained run, and --output_dir to the '
+      'folder to write.'
+    )
+  run = load_run(args.run_dir)
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)  # TensorFlow tells of its inner names.
+  folder = export_run(run, args.output_dir)
+  logging.set_verbosity(verbosity)
+  logging.info('The SavedModel, described in its export.json: %s', folder)
+
+
+if __name__ == '__main__':
+  # TensorFlow reads it when it starts: warnings of its compiler are no news.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  define_flags()
+  app.run(commands.report_errors(main))
