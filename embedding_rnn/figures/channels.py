@@ -206,7 +206,7 @@ def mixes_figure(
   """Mixes of a note and its reconstruction over their residuals.
 
   Figure 3 of 2017: six mixes, 1600 x 700 dots. Figure 4, a reconstruction over
-  its residual, is the one mix with the alpha 1: 880 x 700 dots.
+  its residual, is the one mix with the alpha 1: 900 x 700 dots.
 
   Args:
     original: frames `[T, W]`.
@@ -233,7 +233,7 @@ def mixes_figure(
       f'{num_mixes} mixes and {len(alphas)} alphas: expected one alpha for '
       'each mix, and at least one.'
     )
-  width = 1.6 + max(7.2, 2.4 * num_mixes)
+  width = 1.6 + max(7.4, 2.4 * num_mixes)
   figure = drawing.make_figure(width, 7.0, title)
   axes = drawing.add_panels(
     figure, 2, num_mixes, right=_BAR_MARGIN, sharex=True, sharey='row'

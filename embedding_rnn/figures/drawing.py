@@ -31,8 +31,14 @@ _MAX_INTERVALS = 4  # between ticks, which take most of the time of drawing
 
 
 def make_figure(width: float, height: float, title: str = '') -> Figure:
-  """An empty page, in inches, with a title at its top edge."""
-  figure = Figure((width, height), dpi=DPI)
+  """An empty page with a title at its top edge.
+
+  Args:
+    width: in inches, rounded to a quarter, so that no dot is lost to rounding.
+    height: the same.
+    title: may be empty.
+  """
+  figure = Figure((round(4 * width) / 4, round(4 * height) / 4), dpi=DPI)
   if title:
     y = 1.0 - _TITLE_OFFSET / height
     figure.suptitle(title, y=y, va='top', fontsize=15)
