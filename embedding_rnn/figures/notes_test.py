@@ -1,10 +1,8 @@
-import io
-
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from embedding_rnn import figures
+from embedding_rnn.figures.conftest import pixels, texts
 
 _SAMPLE_RATE = 16000
 _HOP_LENGTH = 512
@@ -18,35 +16,6 @@ def _frames(num_notes=None, seed=0):
 def _sine(hz, amplitude=0.5):
   time = np.arange(20 * _HOP_LENGTH) / _SAMPLE_RATE
   return (amplitude * np.sin(2 * np.pi * hz * time)).astype(np.float32)
-
-
-def _texts(figure: Figure) -> str:
-  """Everything that is written in a figure outside of its ticks."""
-  texts = [figure.get_suptitle(), figure.get_supxlabel()]
-  for ax in figure.axes:
-    texts += [ax.get_title(), ax.get_xlabel(), ax.get_ylabel()]
-  return '\n'.join(texts)
-
-
-def _pixels(figure: Figure) -> np.ndarray:
-  stream = io.BytesIO()
-  figure.savefig(stream, format='rgba')
-  width, height = (figure.get_size_inches() * figure.dpi).astype(int)
-  return np.frombuffer(stream.getvalue(), np.uint8).reshape(height, width, 4)
-
-
-@pytest.mark.parametrize('hz', [55.0, 261.6, 1000.0, 6000.0])
-def test_spectrogram_shows_a_sine_at_its_pitch_and_level(hz):
-  levels = figures.log_spectrogram_db(_sine(hz, amplitude=0.5))
-  row, level = levels[:, 20].argmax(), levels[:, 20].max()
-  edges_hz = np.geomspace(30, 8000, len(levels) + 1)
-  bin_hz = _SAMPLE_RATE / 4096
-  assert edges_hz[row] - bin_hz <= hz <= edges_hz[row + 1] + bin_hz
-  assert level == pytest.approx(20 * np.log10(0.5), abs=0.3)
-
-
-def test_spectrogram_of_silence_is_low_and_finite():
-  np.testing.assert_allclose(figures.log_spectrogram_db(np.zeros(5120)), -120)
 
 
 def test_note_figure_draws_what_it_is_given():
@@ -65,13 +34,13 @@ def test_note_figure_draws_what_it_is_given():
   assert low == -high, 'white is not zero'
   assert images[3].get_clim() == images[4].get_clim()
   assert images[0].get_extent()[1] == pytest.approx(20 * 0.032)
-  text = _texts(figure)
+  text = texts(figure)
   mse = np.mean((original - made) ** 2)
   assert 'A flute' in text and f'MSE {mse:.3f}' in text
   assert 'mean difference 6.0 dB' in text
   for unit in ('time (s)', 'frequency (Hz)', 'dBFS', 'channel'):
     assert unit in text
-  assert _pixels(figure).shape == (1000, 1600, 4)
+  assert pixels(figure).shape == (1000, 1600, 4)
 
 
 def test_note_figure_marks_the_pitch_on_the_strongest_row():
@@ -91,7 +60,7 @@ def test_note_figure_marks_the_pitch_on_the_strongest_row():
 def test_note_figure_does_without_audio():
   figure = figures.note_figure(_frames(), _frames())
   assert sum(bool(ax.images) for ax in figure.axes) == 3
-  assert 'Hz' not in _texts(figure)
+  assert 'Hz' not in texts(figure)
 
 
 def test_note_figure_refuses_what_does_not_belong_together():
@@ -107,7 +76,7 @@ def test_sample_figure_shows_frames_audio_and_pitch():
   np.testing.assert_array_equal(images[0].get_array().T, _frames())
   (legend,) = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
   assert '440.0 Hz' in legend.get_texts()[0].get_text()
-  assert _pixels(figure).shape == (1000, 1600, 4)
+  assert pixels(figure).shape == (1000, 1600, 4)
   without = figures.sample_figure(_frames(), midi_pitch=69)
   assert sum(bool(ax.images) for ax in without.axes) == 1
 
@@ -130,13 +99,30 @@ def test_overview_puts_originals_above_reconstructions(has_audio):
 
 
 def test_overview_refuses_names_that_are_too_few():
-  with pytest.raises(ValueError, match='2 notes and 1 names'):
+  with pytest.raises(ValueError, match='2 reconstructions and 1 names'):
     figures.overview_figure(_frames(2), _frames(2), names=['bass'])
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_values_that_cannot_be_drawn_are_refused_with_their_place(value):
+  bad = _frames()
+  bad[3, 5] = value
+  for draw in (
+    lambda: figures.note_figure(bad, _frames()),
+    lambda: figures.sample_figure(bad, midi_pitch=60),
+    lambda: figures.overview_figure([bad], [_frames()], names=['bass']),
+  ):
+    with pytest.raises(ValueError, match=rf'is {value} at \[3, 5\]'):
+      draw()
+  audio = _sine(440)
+  audio[7] = value
+  with pytest.raises(ValueError, match=rf'is {value} at \[7\]'):
+    figures.sample_figure(_frames(), audio, midi_pitch=60)
 
 
 def test_figures_of_equal_input_are_equal():
   first, second = (
-    _pixels(figures.sample_figure(_frames(), _sine(440), midi_pitch=69))
+    pixels(figures.sample_figure(_frames(), _sine(440), midi_pitch=69))
     for _ in range(2)
   )
   np.testing.assert_array_equal(first, second)

@@ -1,0 +1,191 @@
+"""What all figures share: pages of panels, labels, colours and checks.
+
+Panels are placed by the inch. The layout engines of matplotlib would draw each
+page once more to measure its texts, which takes longer than the drawing.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure
+
+DPI = 100
+# Of Okabe and Ito's palette, which colour-blind people can tell apart; dashes
+# tell them apart in print, too.
+ORIGINAL_LINE = {'color': '#000000', 'linewidth': 1.5, 'label': 'original'}
+RECONSTRUCTION_LINE = {
+  'color': '#d55e00',
+  'linewidth': 1.5,
+  'linestyle': (0, (4, 2)),
+  'label': 'reconstruction',
+}
+TIME_LABEL = 'time (s)'
+
+_BAR_WIDTH = 0.14  # inches, as all lengths here
+_TITLE_OFFSET = 0.12
+_MAX_INTERVALS = 4  # between ticks, which take most of the time of drawing
+
+
+def make_figure(width: float, height: float, title: str = '') -> Figure:
+  """An empty page with a title at its top edge.
+
+  Args:
+    width: in inches, rounded to a quarter, so that no dot is lost to rounding.
+    height: the same.
+    title: may be empty.
+  """
+  figure = Figure((round(4 * width) / 4, round(4 * height) / 4), dpi=DPI)
+  if title:
+    y = 1.0 - _TITLE_OFFSET / height
+    figure.suptitle(title, y=y, va='top', fontsize=15)
+  return figure
+
+
+def add_panels(
+  figure: Figure,
+  num_rows: int,
+  num_columns: int,
+  *,
+  left: float = 0.75,
+  right: float = 0.2,
+  bottom: float = 0.6,
+  top: float = 0.85,
+  gap_x: float = 0.35,
+  gap_y: float = 0.45,
+  sharex: bool | str = False,
+  sharey: bool | str = False,
+) -> np.ndarray:
+  """Puts a grid of panels on a page.
+
+  Args:
+    figure: the page.
+    num_rows: of panels.
+    num_columns: of panels.
+    left: from the left edge of the page to the panels, in inches.
+    right: from the right edge.
+    bottom: from the bottom edge.
+    top: from the top edge.
+    gap_x: between columns.
+    gap_y: between rows.
+    sharex: as in `Figure.subplots`.
+    sharey: as in `Figure.subplots`.
+
+  Returns:
+    The axes, `[num_rows, num_columns]`.
+  """
+  width, height = figure.get_size_inches()
+  panel_width = (width - left - right - gap_x * (num_columns - 1)) / num_columns
+  panel_height = (height - bottom - top - gap_y * (num_rows - 1)) / num_rows
+  grid = figure.add_gridspec(
+    num_rows,
+    num_columns,
+    left=left / width,
+    right=1.0 - right / width,
+    bottom=bottom / height,
+    top=1.0 - top / height,
+    wspace=gap_x / panel_width,
+    hspace=gap_y / panel_height,
+  )
+  panels = grid.subplots(sharex=sharex, sharey=sharey, squeeze=False)
+  for ax in panels.flat:
+    ax.locator_params(nbins=_MAX_INTERVALS)
+  return panels
+
+
+def add_colour_bar(
+  figure: Figure,
+  mappable: ScalarMappable,
+  axes: Iterable[Axes],
+  label: str,
+  gap: float = 0.12,
+  **options,
+) -> Colorbar:
+  """Adds a colour bar to the right of panels, as high as all of them.
+
+  Args:
+    figure: the page.
+    mappable: what is shown.
+    axes: the panels.
+    label: with the unit.
+    gap: from the panels to the bar, in inches.
+    **options: as in `Figure.colorbar`.
+  """
+  boxes = [ax.get_position() for ax in axes]
+  width = figure.get_size_inches()[0]
+  low = min(box.y0 for box in boxes)
+  high = max(box.y1 for box in boxes)
+  x = max(box.x1 for box in boxes) + gap / width
+  ax = figure.add_axes((x, low, _BAR_WIDTH / width, high - low))
+  return figure.colorbar(mappable, cax=ax, label=label, **options)
+
+
+def set_title(ax: Axes, title: str) -> None:
+  """Sets the title of a panel, at a place that need not be searched for."""
+  ax.set_title(title, y=1.0)
+
+
+def add_time_label(figure: Figure, axes: Iterable[Axes]) -> None:
+  """Labels the time axis once, below the middle of the panels."""
+  boxes = [ax.get_position() for ax in axes]
+  x = (min(box.x0 for box in boxes) + max(box.x1 for box in boxes)) / 2
+  y = 0.12 / figure.get_size_inches()[1]
+  figure.text(x, y, TIME_LABEL, ha='center', va='bottom')
+
+
+def frame_times(num_frames: int, frame_seconds: float) -> np.ndarray:
+  """The middle of each frame, `[num_frames]`, in seconds."""
+  return (np.arange(num_frames) + 0.5) * frame_seconds
+
+
+def check_frames(frames: npt.ArrayLike, name: str) -> np.ndarray:
+  """Frames `[T, W]` as an array of floats, or ValueError."""
+  frames = _check_floats(frames, name)
+  if frames.ndim != 2 or not frames.size:
+    raise ValueError(
+      f'{name} has the shape {frames.shape}: expected [T, W], at least one '
+      'frame of one channel.'
+    )
+  return _check_finite(frames, name)
+
+
+def check_same_shape(**arrays: npt.ArrayLike) -> list[np.ndarray]:
+  """Frames `[T, W]` of one shape as arrays of floats, or ValueError."""
+  checked = [check_frames(array, name) for name, array in arrays.items()]
+  shapes = [array.shape for array in checked]
+  if len(set(shapes)) > 1:
+    raise ValueError(
+      f'{" and ".join(arrays)} have the shapes '
+      f'{" and ".join(map(str, shapes))}: expected one shape.'
+    )
+  return checked
+
+
+def check_audio(audio: npt.ArrayLike, name: str) -> np.ndarray:
+  """Audio `[samples]` as an array of floats, or ValueError."""
+  audio = _check_floats(audio, name)
+  if audio.ndim != 1 or not audio.size:
+    raise ValueError(
+      f'{name} has the shape {audio.shape}: expected [samples], at least one.'
+    )
+  return _check_finite(audio, name)
+
+
+def _check_floats(array: npt.ArrayLike, name: str) -> np.ndarray:
+  array = np.asarray(array)
+  if array.dtype.kind not in 'iuf':
+    raise ValueError(f'{name} holds {array.dtype}: expected numbers.')
+  return array.astype(np.result_type(array, np.float32), copy=False)
+
+
+def _check_finite(array: np.ndarray, name: str) -> np.ndarray:
+  finite = np.isfinite(array)
+  if not finite.all():
+    where = tuple(np.argwhere(~finite)[0].tolist())
+    raise ValueError(
+      f'{name} is {array[where]} at {list(where)}: expected finite numbers.'
+    )
+  return array

@@ -1,0 +1,136 @@
+"""Log spectrograms and loudness curves, and panels that show them."""
+
+from collections.abc import Sequence
+
+import librosa
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+
+from embedding_rnn import harmonics, metrics
+
+DECIBEL_LABEL = 'level (dB re loudest)'
+FREQUENCY_LABEL = 'frequency (Hz)'
+
+_COLOURS = 'viridis'
+_TICKS_HZ = (62.5, 125, 250, 500, 1000, 2000, 4000, 8000)
+_WINDOW_LENGTH = 2048
+_FFT_SIZE = 4096  # padded, so that low rows do not share a bin
+_FFT_HOP_LENGTH = 256
+_MIN_HZ = 30.0
+_NUM_ROWS = 240
+_RANGE_DB = 80.0
+
+
+def log_spectrogram_db(
+  audio: np.ndarray, sample_rate: int = harmonics.SAMPLE_RATE
+) -> np.ndarray:
+  """A spectrogram with a logarithmic frequency axis, in dB of full scale.
+
+  Args:
+    audio: `[samples]`.
+    sample_rate: of the audio, in Hz.
+
+  Returns:
+    `[240, T']`: the level of a sine that is the strongest in each of 240 equal
+    steps of pitch from 30 Hz to half the sample rate, at each whole number of
+    256-sample hops.
+  """
+  spectrum = librosa.stft(
+    np.asarray(audio, np.float32),
+    n_fft=_FFT_SIZE,
+    win_length=_WINDOW_LENGTH,
+    hop_length=_FFT_HOP_LENGTH,
+    pad_mode='constant',
+  )
+  edges_hz = np.geomspace(_MIN_HZ, sample_rate / 2, _NUM_ROWS + 1)
+  first_bins = (edges_hz[:-1] * _FFT_SIZE / sample_rate).astype(int)
+  # The maximum of the bins of a row; of its one bin where it has not even one.
+  magnitude = np.maximum.reduceat(np.abs(spectrum), first_bins, axis=0)
+  # A sine's peak is half the sum of the window, which is half its length.
+  return 20.0 * np.log10(np.maximum(magnitude * 4 / _WINDOW_LENGTH, 1e-6))
+
+
+def draw_spectrograms(
+  axes: Sequence[Axes],
+  audios: Sequence[np.ndarray],
+  sample_rate: int,
+  midi_pitch: int | None = None,
+) -> AxesImage:
+  """Draws spectrograms relative to the loudest point of all of them.
+
+  Args:
+    axes: one for each of N audios.
+    audios: N of them, `[samples]`.
+    sample_rate: in Hz.
+    midi_pitch: marked in the spectrograms, if given.
+
+  Returns:
+    The last image; all have one scale.
+  """
+  spectrograms = [log_spectrogram_db(audio, sample_rate) for audio in audios]
+  peak = max(spectrogram.max() for spectrogram in spectrograms)
+  ticks_hz = [hz for hz in _TICKS_HZ if hz <= sample_rate / 2]
+  labels = [f'{hz / 1000:g} k' if hz >= 1000 else f'{hz:g}' for hz in ticks_hz]
+  for ax, audio, spectrogram in zip(axes, audios, spectrograms, strict=True):
+    seconds = len(audio) / sample_rate
+    half = _FFT_HOP_LENGTH / 2 / sample_rate  # each frame is centred
+    stop = (spectrogram.shape[1] - 0.5) * _FFT_HOP_LENGTH / sample_rate
+    image = ax.imshow(
+      spectrogram - peak,
+      aspect='auto',
+      origin='lower',
+      interpolation='nearest',
+      cmap=_COLOURS,
+      vmin=-_RANGE_DB,
+      vmax=0.0,
+      extent=(-half, stop, np.log2(_MIN_HZ), np.log2(sample_rate / 2)),
+    )
+    ax.set_xlim(0.0, seconds)
+    ax.set_yticks(np.log2(ticks_hz), labels)
+    if midi_pitch is not None:
+      _mark_pitch(ax, midi_pitch, sample_rate)
+  return image
+
+
+def _mark_pitch(ax: Axes, midi_pitch: int, sample_rate: int):
+  f0_hz = harmonics.midi_to_hz(midi_pitch)
+  if not _MIN_HZ <= f0_hz <= sample_rate / 2:
+    return
+  ax.axhline(
+    np.log2(f0_hz),
+    color='white',
+    linewidth=1.2,
+    linestyle=(0, (1, 3)),
+    label=f'MIDI pitch {midi_pitch}: {f0_hz:.1f} Hz',
+  )
+  ax.legend(
+    loc='upper right', facecolor='black', labelcolor='white', framealpha=0.8
+  )
+
+
+def draw_loudness(
+  ax: Axes,
+  audios: Sequence[np.ndarray],
+  lines: Sequence[dict],
+  sample_rate: int,
+  hop_length: int,
+) -> None:
+  """Draws loudness curves, one above the other.
+
+  Args:
+    ax: where to.
+    audios: N of them, `[samples]`.
+    lines: how to draw each.
+    sample_rate: in Hz.
+    hop_length: samples to a value.
+  """
+  curves = [metrics.loudness_db(audio, hop_length) for audio in audios]
+  for audio, curve, line in zip(audios, curves, lines, strict=True):
+    time = (np.arange(len(curve)) + 0.5) * hop_length / sample_rate
+    ax.plot(time, curve, **line)
+    ax.set_xlim(0.0, len(audio) / sample_rate)
+  loudest = max(curve.max() for curve in curves)
+  ax.set_ylim(max(loudest - _RANGE_DB, -105.0), loudest + 5.0)
+  ax.grid(alpha=0.3)
+  ax.set_ylabel('RMS level (dBFS)')
