@@ -135,7 +135,7 @@ def _codec_of(run: Run, dataset: data.NoteDataset) -> Codec | None:
 
 def _unconditional_beside(run: Run) -> Run | None:
   """The unconditional run of the same name, if there is one that fits."""
-  folder = f'{run.folder}_unconditional'
+  folder = f'{pathlib.Path(run.folder).resolve()}_unconditional'
   if not run.model.conditional or not checkpoints.is_run(folder):
     return None
   try:
