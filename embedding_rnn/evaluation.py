@@ -102,12 +102,12 @@ def evaluate(
       being the mean of its mixture; an unconditional run guesses all notes at
       once, by its mean note or by the mean of its samples, whichever is better.
 
-    Samples have the pitches of the real notes, and z from N(0, I), also where
-    training with no_sample_vae=1 did not ask for such; their distances to real
-    notes are of `distances.NoteFeatures`. Pitch accuracy is the share of decoded notes that
-    are within 50 cents of their pitch, pitch error the median of the absolute
-    errors, to 10 cents. The loudness error of samples is that of their mean
-    curve.
+    Samples have the pitches of the real notes and z from N(0, I), which
+    training with no_sample_vae=1 did not prepare for. Their distances to real
+    notes are of `distances.NoteFeatures`. Pitch accuracy is the share of
+    decoded notes that are within 50 cents of their pitch, pitch error the
+    median of the absolute errors, to 10 cents. The loudness error of samples is
+    that of their mean curve.
 
   Raises:
     ValueError: for an argument out of range, or runs of other data.

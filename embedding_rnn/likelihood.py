@@ -147,7 +147,7 @@ def measure(
   num_notes = len(frames)
   batch_size = min(batch_size, num_notes)
   compiled = tf.function(
-    functools.partial(_drawn_terms, model, num_samples),
+    functools.partial(note_terms, model),
     autograph=False,
     jit_compile=compilation.prefers_xla(),
   )
@@ -157,15 +157,12 @@ def measure(
     # The last batch is filled up, so that there is only one shape to compile.
     rows = np.minimum(np.arange(start, start + batch_size), num_notes - 1)
     batch = np.pad(frames[rows], ((0, 0), (1, 0), (0, 0)))
-    terms = compiled(batch, pitches[rows], tf.constant([seed, start], tf.int64))
-    parts.append(tf.nest.map_structure(np.asarray, terms))
+    # Drawn out here, for XLA has generators of its own.
+    shape = [num_samples, batch_size, model.hps.z_size]
+    number = tf.constant([seed, start], tf.int64)
+    noise = tf.random.stateless_normal(shape, number)
+    parts.append(compiled(batch, pitches[rows], noise))
   return _summarise(model, parts, num_notes)
-
-
-def _drawn_terms(model, num_samples, batch, pitches, seed):
-  shape = [num_samples, batch.shape[0], model.hps.z_size]
-  noise = tf.random.stateless_normal(shape, seed)
-  return note_terms(model, batch, pitches, noise)
 
 
 def _summarise(model, parts, num_notes) -> Likelihood:

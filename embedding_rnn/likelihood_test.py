@@ -125,6 +125,14 @@ def test_measures_notes_whatever_their_number(model, notes):
   np.testing.assert_allclose(measured.bound[:4], expected, rtol=1e-4)
 
 
+def test_xla_gives_the_same(model, notes, monkeypatch):
+  frames, pitches = notes
+  plain = likelihood.measure(model, frames, pitches, 2)
+  monkeypatch.setattr(likelihood.compilation, 'prefers_xla', lambda: True)
+  compiled = likelihood.measure(model, frames, pitches, 2)
+  np.testing.assert_allclose(compiled.bound, plain.bound, rtol=1e-4)
+
+
 def test_the_bound_of_a_model_falls_with_more_samples(model, notes):
   frames, pitches = (np.repeat(x, 30, axis=0) for x in notes)
   bounds = [
