@@ -82,13 +82,40 @@ def loudness_error_db(
   """
   reference, estimate = _check_pair(reference, estimate)
   original, made = loudness_db(reference), loudness_db(estimate)
-  floor = original.max() - range_db
+  return _curve_distance(original, made, original.max() - range_db)
+
+
+def mean_loudness_error_db(
+  references: np.ndarray, estimates: np.ndarray, range_db: float = 60.0
+) -> float:
+  """Mean difference of the mean loudness curves of two sets, in dB.
+
+  For sets whose notes do not belong together in pairs.
+
+  Args:
+    references: [N, samples].
+    estimates: [M, samples].
+    range_db: what lies further below the references' loudest frame counts as
+      lying there.
+  """
+  originals, made = loudness_db(references), loudness_db(estimates)
+  floor = originals.max() - range_db
+  originals, made = (np.maximum(x, floor) for x in (originals, made))
+  return _curve_distance(originals.mean(axis=0), made.mean(axis=0), floor)
+
+
+def _curve_distance(
+  original: np.ndarray, made: np.ndarray, floor: float
+) -> float:
   difference = np.maximum(original, floor) - np.maximum(made, floor)
   return float(np.abs(difference).mean())
 
 
 def pitch_error_cents(
-  audio: np.ndarray, midi_pitch: int, sample_rate: int = 16000
+  audio: np.ndarray,
+  midi_pitch: int,
+  sample_rate: int = 16000,
+  resolution_cents: float = 2.0,
 ) -> float:
   """How far a note sounds from its pitch, in cents (above: positive).
 
@@ -101,6 +128,8 @@ def pitch_error_cents(
     audio: [samples].
     midi_pitch: the nominal pitch.
     sample_rate: of the audio, in Hz.
+    resolution_cents: of the estimate. With 10 it takes a fourteenth of the time
+      that it takes with 2.
 
   Returns:
     Cents, or NaN if no frame is voiced.
@@ -126,7 +155,7 @@ def pitch_error_cents(
     sr=sample_rate,
     frame_length=frame_length,
     hop_length=hop_length,
-    resolution=0.02,
+    resolution=resolution_cents / 100,
     max_transition_rate=5 / 12 * sample_rate / hop_length,
   )
   level = librosa.feature.rms(

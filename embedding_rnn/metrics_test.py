@@ -58,6 +58,30 @@ def test_pitch_error_of_known_tones(midi_pitch, cents):
   assert error == pytest.approx(cents, abs=5.0)
 
 
+def test_a_coarse_pitch_estimate_is_as_good_as_it_says():
+  for cents in (-30.0, 4.0, 17.0):
+    tone = _tone(60 + cents / 100)
+    error = metrics.pitch_error_cents(tone, 60, resolution_cents=10.0)
+    assert error == pytest.approx(cents, abs=10.0)
+
+
+def test_loudness_of_sets_is_compared_by_their_means():
+  rng = np.random.default_rng(0)
+  noise = 0.1 * rng.normal(size=(3, 16000)).astype(np.float32)
+  error = metrics.mean_loudness_error_db(noise, noise[::-1])
+  assert error == pytest.approx(0.0, abs=1e-9)
+  gains_db = np.array([-2.0, -4.0, -6.0])[:, None]
+  quieter = noise * 10 ** (gains_db / 20)
+  error = metrics.mean_loudness_error_db(noise, quieter)
+  assert error == pytest.approx(4.0, abs=1e-3)
+  # One more that is silent: below the loudest frame by all of the range.
+  silence = np.zeros((1, 16000))
+  level = metrics.loudness_db(noise)
+  expected = np.mean(level.mean(axis=0) - (level.max() - 60.0))
+  error = metrics.mean_loudness_error_db(noise, silence)
+  assert error == pytest.approx(expected, abs=1e-6)
+
+
 def test_pitch_error_of_noise_is_not_a_number():
   noise = np.random.RandomState(0).normal(size=16000).astype(np.float32)
   noise[::2] = 0.0

@@ -103,8 +103,8 @@ def default_run(local: bool = True, exp_name: str = 'default_local') -> None:
   Overrides sizes and steps so that everything takes less than ten minutes on
   two cores. The embedded note collection is written to --data_dir if nothing is
   there yet; a model is trained, and an unconditional one to compare it with;
-  the errors of both on held-out notes are shown; and some held-out notes are
-  reconstructed, and new ones sampled, to audio and figures.
+  what is measured of both on held-out notes is shown; and some held-out notes
+  are reconstructed, and new ones sampled, to audio and figures.
 
   Args:
     local: on this machine; a cluster only trains the two models.
@@ -140,13 +140,18 @@ def _evaluate_and_synthesize(
   if not distribution.is_chief(distribution.choose_strategy()):
     return
   dataset = run.open_dataset(flags.FLAGS.data_dir)
+  result = evaluation.evaluate(
+    run,
+    dataset,
+    unconditional_run=unconditional_run,
+    codec=synthesize.dataset_codec(dataset, run.hps.seq_width),
+    seed=flags.FLAGS.seed,
+  )
+  evaluation.write_metrics(run.folder, result)
+  logging.info('%s', evaluation.format_metrics(result))
   num_notes = 0
   if unconditional_run:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
-    errors = evaluation.evaluate_reconstruction(
-      run, dataset, unconditional_run=unconditional_run
-    )
-    logging.info('%s', evaluation.format_errors(errors))
   output_dir = pathlib.Path(run.folder) / 'synthesis'
   summary = synthesize.synthesize(
     run,

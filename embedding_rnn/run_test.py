@@ -71,10 +71,12 @@ def test_default_run_trains_compares_and_writes_notes(
     summary['samples'][0]['figure'],
   ):
     assert (folder / 'synthesis' / name).stat().st_size > 10_000
+  measured = json.loads((folder / 'metrics.json').read_text())
+  assert measured['models']['unconditional']['mse'] > 0
   for said in (
-    'reconstruction of 12 notes',
-    "repeat the note's mean frame",
-    'unconditional model',
+    '12 test notes',
+    'reconstruction: mean squared error',
+    'unconditional',
     f'Audio and figures: {folder / "synthesis"}',
     f'tensorboard --logdir={tmp_path / "logs"}',
     'Finished after',
