@@ -162,7 +162,7 @@ def render(page: Page, sizes: Mapping[str, tuple[int, int]]) -> str:
     sections='\n'.join(
       _section(heading, notes, sizes) for heading, notes in sections.items()
     ),
-    command=escape(page.command),
+    command=_command(page.command),
     settings=_definitions(settings),
   )
 
@@ -170,6 +170,12 @@ def render(page: Page, sizes: Mapping[str, tuple[int, int]]) -> str:
 def pitch_name(midi_pitch: int) -> str:
   """A MIDI pitch for people: 'C4 (60)'."""
   return f'{librosa.midi_to_note(midi_pitch)} ({midi_pitch})'
+
+
+def _command(command: str) -> str:
+  """A command line that wraps between its words, not after a hyphen."""
+  words = (f'<span>{escape(word)}</span>' for word in command.split(' '))
+  return ' '.join(words)
 
 
 def _check_file(folder: pathlib.Path, file: str) -> None:
@@ -215,8 +221,9 @@ def _overview(
   """What is said of all notes together, by heading."""
   overview = {}
   if page.metrics:
-    note = f'<p class="soft">{escape(page.metrics_note)}</p>'
-    overview['Metrics'] = _table(page.metrics) + note
+    overview['Metrics'] = _table(page.metrics)
+    if page.metrics_note:
+      overview['Metrics'] += f'<p class="soft">{escape(page.metrics_note)}</p>'
   if page.figures:
     overview['Figures'] = _figures(page.figures, sizes)
   return overview
@@ -254,7 +261,7 @@ def _figures(
     url = _url(image.file)
     parts.append(
       f'<figure><a href="{url}"><img src="{url}" alt="{escape(image.alt)}" '
-      f'width="{width}" height="{height}" loading="lazy"></a>'
+      f'width="{width}" height="{height}" loading="lazy" decoding="async"></a>'
       f'<figcaption>{escape(image.label)}</figcaption></figure>'
     )
   return '\n'.join([*parts, '</div>'])
