@@ -65,7 +65,14 @@ def fetch(
     _explained_full_disk(folder),
     locks.exclusive(folder / f'.{archive.name}.lock'),
   ):
-    noted = _read_checksums(folder).get(url)
+    checksums = _read_checksums(folder)
+    noted = checksums.get(url)
+    for other in checksums.keys() - {url}:
+      if other.endswith(f'/{archive.name}') and noted is None:
+        raise ValueError(
+          f"'{archive}' was fetched from {other}; give another --output_dir "
+          f'for {url}.'
+        )
 
     def accept(path):
       sha256 = _sha256(path)
@@ -84,8 +91,7 @@ def fetch(
       sha256 = accept(archive)
     else:
       sha256 = download.download(url, archive, accept)
-    checksums = _read_checksums(folder) | {url: sha256}
-    files.write_json(folder / CHECKSUMS, checksums)
+    files.write_json(folder / CHECKSUMS, checksums | {url: sha256})
   return checkpoint
 
 
@@ -145,14 +151,14 @@ def _unpack(archive: pathlib.Path, folder: pathlib.Path, url: str) -> None:
     except (tarfile.TarError, EOFError, zlib.error) as error:
       raise ValueError(
         f'What {url} gave is no tar archive that can be unpacked ({error}); '
-        f"check the address, and remove '{archive}' if it is there."
+        'check the address, and remove the archive if it is there.'
       ) from error
     found = {path.parent for path in unpacked.rglob('*.index')}
     if len(found) != 1:
       raise ValueError(
         f'What {url} gave holds {len(found)} folders with a checkpoint of '
         'TensorFlow 1 (a file that ends in .index), expected one; check the '
-        f"address, and remove '{archive}' if it is there."
+        'address, and remove the archive if it is there.'
       )
     found.pop().replace(folder)
 
