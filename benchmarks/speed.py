@@ -71,13 +71,16 @@ def _measure_training(name, repeats):
   import embedding_rnn  # noqa: PLC0415
   from embedding_rnn import training_step  # noqa: PLC0415
   from embedding_rnn.embedding_rnn import make_optimizer  # noqa: PLC0415
+  from embedding_rnn.note_objective import NoteObjective  # noqa: PLC0415
 
   overrides, gflop, _, _ = MODELS[name]
   hps = embedding_rnn.default_hps().parse(overrides)
   model = embedding_rnn.Model(hps)
   optimizer = make_optimizer(hps)
   optimizer.build(model.trainable_variables)
-  step = training_step.make_training_step(model, optimizer, 0)
+  step = training_step.make_training_step(
+    NoteObjective(model, seed=0), optimizer
+  )
   batch = tf.random.stateless_normal(
     [hps.batch_size, NUM_FRAMES + 1, WIDTH], [0, 0]
   )

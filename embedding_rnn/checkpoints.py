@@ -38,16 +38,24 @@ __all__ = ['CheckpointError']
 HPARAMS, TRANSFORMS, INFO = 'hparams.json', 'transforms.npz', 'run.json'
 WEIGHTS, COSTS, HISTORY = 'weights.npz', 'costs.json', 'history.csv'
 BEST, LAST = 'best', 'last'
+EMBEDDING_RNN, WAVENET = 'embedding_rnn', 'wavenet'  # kinds of models
 _RESTORE = (
   'restore it from a copy, or remove the folder and train the run again'
 )
 
 
 class RunFiles(NamedTuple):
-  """What never changes in a run."""
+  """What never changes in a run.
+
+  Attributes:
+    hps: hyperparameters.
+    transforms: of the data; None for a model that has none.
+    info: facts about the run. "kind" is that of its model; EMBEDDING_RNN if it
+      is not there.
+  """
 
   hps: HParams
-  transforms: Transforms
+  transforms: Transforms | None
   info: dict[str, Any]
 
 
@@ -105,32 +113,57 @@ def create_run(folder: str | os.PathLike[str], run: RunFiles) -> None:
   folder = pathlib.Path(folder)
   files.make_folder(folder)
   files.write_text(folder / HPARAMS, run.hps.to_json(indent=2) + '\n')
-  run.transforms.save(folder / TRANSFORMS)
+  names = [HPARAMS, INFO]
+  if run.transforms:
+    run.transforms.save(folder / TRANSFORMS)
+    names.insert(1, TRANSFORMS)
   files.write_json(folder / INFO, run.info)
-  files.write_manifest(folder, (HPARAMS, TRANSFORMS, INFO))
+  files.write_manifest(folder, names)
 
 
-def read_run(folder: str | os.PathLike[str]) -> RunFiles:
+def read_run(
+  folder: str | os.PathLike[str], kind: str | None = EMBEDDING_RNN
+) -> RunFiles:
   """Reads and checks what `create_run` wrote.
+
+  Args:
+    folder: the run's.
+    kind: which model it must be of; None for any.
 
   Raises:
     FileNotFoundError: if there is no such folder, or it is not a run's.
-    CheckpointError: for a file that is missing or damaged.
+    CheckpointError: for a file that is missing or damaged, or a run of another
+      model.
   """
   folder = expect_run(folder)
   checked = files.CheckedFolder(folder, _RESTORE)
-  hps = default_hps()
+  info = checked.read_json(INFO)
+  found = info.get('kind', EMBEDDING_RNN)
+  if kind not in (None, found):
+    raise CheckpointError(
+      f"The run at '{folder}' is of the model {found}, expected {kind}; name "
+      'another run.'
+    )
+  is_rnn = found == EMBEDDING_RNN
+  hps = _read_hparams(checked, default_hps() if is_rnn else HParams())
+  return RunFiles(hps, _read_transforms(checked) if is_rnn else None, info)
+
+
+def _read_hparams(checked: files.CheckedFolder, hps: HParams) -> HParams:
   for name, value in checked.read_json(HPARAMS).items():
     try:
       (hps.set_hparam if name in hps else hps.add_hparam)(name, value)
     except ValueError as error:
       raise checked.error(HPARAMS, f'has a bad value: {error}') from error
+  return hps
+
+
+def _read_transforms(checked: files.CheckedFolder) -> Transforms:
   checked.read(TRANSFORMS)
   try:
-    transforms = Transforms.load(folder / TRANSFORMS)
+    return Transforms.load(checked.folder / TRANSFORMS)
   except ValueError as error:
     raise checked.error(TRANSFORMS, f'is damaged: {error}') from error
-  return RunFiles(hps, transforms, checked.read_json(INFO))
 
 
 def precision_of(run: RunFiles) -> str:

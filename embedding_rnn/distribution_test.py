@@ -26,6 +26,7 @@ from embedding_rnn import (
   training,
   training_step,
 )
+from embedding_rnn.note_objective import NoteObjective
 from embedding_rnn.schedules import make_optimizer
 from embedding_rnn.trained_run_test import make_data
 
@@ -118,8 +119,9 @@ def train_case(name, strategy):
     optimizer.build(model.trainable_variables)
   if side:
     set_floor(model, batch, side)
-  step = training_step.make_training_step(model, optimizer, 7, strategy)
-  evaluation = training_step.make_evaluation(model, strategy)
+  objective = NoteObjective(model, seed=7)
+  step = training_step.make_training_step(objective, optimizer, strategy)
+  evaluation = training_step.make_evaluation(objective, strategy)
   result = {}
   for i in range(3):
     if i == 2:  # A step that is undone.

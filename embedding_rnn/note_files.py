@@ -203,8 +203,8 @@ def read_info(path: str) -> dict[str, Any]:
     Its contents, or {} if there is no such file.
 
   Raises:
-    ValueError: if it is no JSON object, or "codec" is no text, or
-      "instruments" or "instrument_families" is no list of texts.
+    ValueError: if it is no JSON object, or "codec" is no text, "checkpoint" no
+      object, or "instruments" or "instrument_families" no list of texts.
   """
   try:
     with open(path, encoding='utf-8') as file:
@@ -215,7 +215,13 @@ def read_info(path: str) -> dict[str, Any]:
     raise ValueError(
       f'{path!r} is damaged: {error}; {_REMAKE}, or remove it to do without.'
     ) from error
-  expected = {'codec': str, 'instruments': list, 'instrument_families': list}
+  expected = {
+    'codec': str,
+    'checkpoint': dict,
+    'instruments': list,
+    'instrument_families': list,
+  }
+  kinds = {str: 'a text', dict: 'an object', list: 'a list of names'}
   if not isinstance(info, dict):
     raise ValueError(
       f'{path!r} must hold a JSON object, got {type(info).__name__}; {_REMAKE}.'
@@ -228,7 +234,7 @@ def read_info(path: str) -> dict[str, Any]:
     if not is_good:
       raise ValueError(
         f'{path!r} has {str(value)[:60]!r} as {key!r}; it must be '
-        f'{"a text" if kind is str else "a list of names"}. {_REMAKE}.'
+        f'{kinds[kind]}. {_REMAKE}.'
       )
   return info
 

@@ -58,8 +58,8 @@ class Progress:
     info: facts about the run, see `trained_run.Run`.
     state: at the newest save.
     step: steps done, a little ahead of the newest save while training.
-    costs: at the best step, for 'valid' and 'test' their "cost", "r_cost",
-      "kl_cost" and "raw_kl"; {} before the first evaluation.
+    costs: at the best step, for 'valid' and 'test' their "cost" and those that
+      it is made of, see `Run.costs`; {} before the first evaluation.
   """
 
   name: str
@@ -93,7 +93,7 @@ def read_progress(run_dir: str | os.PathLike[str]) -> Progress:
 
 
 def _read(folder: pathlib.Path) -> Progress:
-  run = checkpoints.read_run(folder)
+  run = checkpoints.read_run(folder, kind=None)
   hps, state, costs = run.hps, State(), {}
 
   def read_last(save):

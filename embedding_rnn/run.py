@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from absl import flags, logging
 
 from embedding_rnn import (
+  codec_choice,
   experiments,
   jobs,
   notes,
@@ -161,6 +162,7 @@ def _evaluate_and_synthesize(
     pitches=_SAMPLE_PITCHES,
     greedy='mean',
     seed=flags.FLAGS.seed,
+    codec=codec_choice.codec_from_flags(run.info, run.hps.seq_width),
   )
   logging.info('%s', synthesize.format_summary(summary))
   logging.info('Audio and figures: %s', output_dir)
@@ -224,6 +226,7 @@ def define_flags() -> None:
     False,
     'The same bits on every repeat, on GPUs too; slower there.',
   )
+  codec_choice.define_flags()
   script_utils.define_flags()
 
 
@@ -285,13 +288,20 @@ def _check_name(run_name: str, resume: bool) -> None:
 
 def _check_data(data_dir: str, hps: HParams) -> None:
   """Raises if the data cannot be trained on, or not be heard."""
-  from embedding_rnn import data, synthesize, training  # noqa: PLC0415
+  from embedding_rnn import data, training  # noqa: PLC0415
 
   notes.prepare_data_dir(
     data_dir, (hps.data_set, hps.pitch_set, hps.velocity_set)
   )
   dataset = data.open_dataset(data_dir, hps, training.SPLIT_SEED)
-  synthesize.dataset_codec(dataset, hps.seq_width)
+  args = flags.FLAGS
+  codec_choice.codec_of_data(
+    dataset.info,
+    hps.seq_width,
+    args.codec,
+    args.nsynth_checkpoint_path,
+    args.averaged,
+  )
 
 
 def _train_here(

@@ -17,7 +17,15 @@ from absl import flags, logging
 from tqdm import tqdm
 
 from embedding_rnn import codec as codecs
-from embedding_rnn import commands, data, figures, files, metrics, outputs
+from embedding_rnn import (
+  codec_choice,
+  commands,
+  data,
+  figures,
+  files,
+  metrics,
+  outputs,
+)
 from embedding_rnn.trained_run import Run, load_run
 
 _NUM_PITCHES = 128  # MIDI
@@ -38,6 +46,7 @@ def synthesize(
   temperature_2: float = 1.0,
   greedy: bool | str = False,
   seed: int = 0,
+  codec: codecs.Codec | None = None,
 ) -> dict[str, Any]:
   """Writes reconstructions of held-out notes, and new notes.
 
@@ -57,6 +66,8 @@ def synthesize(
     temperature_2: of a component's noise, at least 0.
     greedy: True takes the likeliest component, 'mean' the mixture's mean.
     seed: of the choice of notes and of all randomness, at least 0.
+    codec: to decode with; None for that of the run, if that is known and needs
+      no checkpoint. Without one there are figures alone.
 
   Returns:
     What `summary.json` holds: the settings, and under 'reconstructions' and
@@ -71,7 +82,7 @@ def synthesize(
     OSError: if `output_dir` cannot be written to.
   """
   check_settings(num_notes, pitches, temperature, temperature_2, seed)
-  codec = _check_codec(run, dataset)
+  codec = _check_codec(run, dataset, codec)
   if num_notes and not run.model.conditional:
     raise ValueError(
       f'num_notes={num_notes}, but an unconditional run has no encoder and '
@@ -160,39 +171,19 @@ def check_settings(
     raise ValueError(f'seed={seed}: expected at least 0.')
 
 
-def _check_codec(run, dataset) -> codecs.Codec | None:
-  """The codec of a run and its data; None if they do not know theirs."""
-  expected = run.info.get('codec')
-  if dataset.codec != expected:
-    raise ValueError(
-      f'The run was trained on frames of the codec {expected!r}, but '
-      f'{dataset.data_dir!r} has those of {dataset.codec!r}; set data_dir to '
-      'the data of the run.'
-    )
-  return dataset_codec(dataset, run.hps.seq_width)
-
-
-def dataset_codec(
-  dataset: data.NoteDataset, seq_width: int
-) -> codecs.Codec | None:
-  """The codec of a data set; None, with a warning, if it does not say.
-
-  Raises:
-    ValueError: for an unknown codec, or one of another width than `seq_width`.
-  """
-  if dataset.codec is None:
-    logging.warning(
-      'The data does not say which codec it is of, so that there will be '
-      'figures, but no audio. If you know it, add {"codec": "name"} as '
-      'dataset.json to the data before training.'
-    )
-    return None
-  codec = codecs.get_codec(dataset.codec)
-  if codec.num_channels != seq_width:
-    raise ValueError(
-      f'The codec {dataset.codec!r} has frames of {codec.num_channels} '
-      f'channels, but seq_width is {seq_width}; correct dataset.json.'
-    )
+def _check_codec(run, dataset, codec) -> codecs.Codec | None:
+  """The codec to decode with; an error if it is not that of run and data."""
+  for key in ('codec', 'checkpoint'):
+    expected, found = run.info.get(key), dataset.info.get(key)
+    if found != expected:
+      raise ValueError(
+        f'The run was trained on frames of the {key} {expected!r}, but '
+        f'{dataset.data_dir!r} has those of {found!r}; set data_dir to the '
+        'data of the run.'
+      )
+  if codec is None:
+    return codec_choice.codec_of_data(run.info, run.hps.seq_width)
+  codec_choice.expect_codec(run.info, run.hps.seq_width, codec)
   return codec
 
 
@@ -341,6 +332,7 @@ def define_flags() -> None:
     "Take the likeliest component, or the mixture's mean.",
   )
   flags.DEFINE_integer('seed', 0, 'The same seed gives the same files.')
+  codec_choice.define_flags()
 
 
 def main(argv: list[str]) -> None:
@@ -370,7 +362,12 @@ def main(argv: list[str]) -> None:
   dataset = run.open_dataset(args.data_dir)
   output_dir = args.output_dir or os.path.join(args.run_dir, 'synthesis')
   summary = synthesize(
-    run, dataset, output_dir, greedy=_GREEDY[args.greedy], **settings
+    run,
+    dataset,
+    output_dir,
+    greedy=_GREEDY[args.greedy],
+    codec=codec_choice.codec_from_flags(run.info, run.hps.seq_width),
+    **settings,
   )
   logging.info('%s', format_summary(summary))
   logging.info('Audio and figures are in %s', output_dir)

@@ -31,8 +31,9 @@ class Run:
     hps: its hyperparameters, as training started with them.
     model: the model, with the weights of the best validation cost.
     transforms: between the original and the model's format.
-    info: facts about the run: "data_dir", "codec", "seed", "split_seed",
-      "version", "num_notes" of each split, "instruments" and so on.
+    info: facts about the run: "data_dir", "codec" and its "checkpoint", "seed",
+      "split_seed", "version", "num_notes" of each split, "instruments" and so
+      on.
     step: number of training steps behind the weights.
     costs: for 'valid' and 'test' their "cost", "r_cost", "kl_cost" and
       "raw_kl"; see `embedding_rnn.Costs`.
@@ -379,7 +380,13 @@ def describe_dataset(
     'split_sha256': _split_digest(dataset),
     'num_notes': {name: len(rows) for name, rows in dataset.rows.items()},
   }
-  known = ('codec', 'sample_rate', 'instruments', 'instrument_families')
+  known = (
+    'codec',
+    'checkpoint',
+    'sample_rate',
+    'instruments',
+    'instrument_families',
+  )
   return info | {k: dataset.info[k] for k in known if k in dataset.info}
 
 

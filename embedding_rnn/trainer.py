@@ -19,10 +19,9 @@ import tensorflow as tf
 from absl import logging
 from tqdm.auto import tqdm
 
-from embedding_rnn import checkpoints, data, distribution, training_step
-from embedding_rnn.embedding_rnn import Costs
+from embedding_rnn import checkpoints, distribution, training_step
+from embedding_rnn.objective import Objective
 from embedding_rnn.progress import STATE, State, read_state
-from embedding_rnn.schedules import LearningRate, kl_weight_at, make_optimizer
 from embedding_rnn.stopping import StopRequest
 from embedding_rnn.training_log import HISTORY, NoLog, TrainingLog
 
@@ -69,21 +68,30 @@ def read_saved_training(folder: pathlib.Path) -> SavedTraining:
 
 
 class Trainer:
-  """A run at some point of its training."""
+  """A run at some point of its training.
 
-  def __init__(self, folder, run, dataset, model, strategy):
-    self.folder, self.hps, self.transforms = folder, run.hps, run.transforms
-    self.dataset, self.model = dataset, model
-    self.seed = run.info['seed'] + run.hps.trial
-    self.strategy = strategy
+  Args:
+    folder: the run's.
+    objective: what is minimised; its model was made in the strategy's scope.
+    strategy: how to use several devices.
+  """
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    objective: Objective,
+    strategy: tf.distribute.Strategy,
+  ):
+    self.folder, self.objective, self.strategy = folder, objective, strategy
+    self.hps, self.model = objective.hps, objective.model
     self.is_chief = distribution.is_chief(strategy)
     with strategy.scope():
-      self.optimizer = make_optimizer(run.hps)
-      self.optimizer.build(model.trainable_variables)
+      self.optimizer = objective.make_optimizer()
+      self.optimizer.build(self.model.trainable_variables)
     self.step = training_step.make_training_step(
-      model, self.optimizer, self.seed, strategy
+      objective, self.optimizer, strategy
     )
-    self.evaluation = training_step.make_evaluation(model, strategy)
+    self.evaluation = training_step.make_evaluation(objective, strategy)
     self.state = State()
     self.saved: checkpoints.Save | None = None
     self.history: bytes | None = None
@@ -128,16 +136,7 @@ class Trainer:
 
   def _loop(self, stop, bar) -> None:
     state, hps = self.state, self.hps
-    batches = iter(
-      data.training_batches(
-        self.dataset,
-        self.transforms,
-        hps,
-        self.seed,
-        state.step,
-        num_steps=hps.num_steps - state.step,
-      )
-    )
+    batches = iter(self.objective.training_batches(state.step))
     while not stop.is_agreed(state.step):
       if state.is_evaluation_due(hps):
         bar.set_postfix_str('evaluation', refresh=False)
@@ -173,8 +172,7 @@ class Trainer:
     return NonFiniteCostError(
       f"The run at '{self.folder}' stopped: {what} of step {step} is not a "
       f'finite number; {saved}. Going on would end the same way: train under '
-      'another name with a lower learning_rate or grad_clip, from the best '
-      'weights of this one if you like (--checkpoint_path).',
+      f'another name {self.objective.remedy}.',
       step,
     )
 
@@ -184,13 +182,10 @@ class Trainer:
     state = self.state
     means = self.step.totals.numpy() / state.num_totals
     now = time.monotonic()
-    last = state.step - 1
-    values = dict(zip(Costs._fields, means.tolist(), strict=True))
-    values |= {
-      'learning_rate': float(LearningRate.of(self.hps)(last)),
-      'kl_weight': float(kl_weight_at(self.hps, last)),
-      'seconds': now - self._logged_at,
-    }
+    names = self.objective.cost_names
+    values = dict(zip(names, means.tolist(), strict=True))
+    values |= self.objective.values_at_step(state.step - 1)
+    values['seconds'] = now - self._logged_at
     self.log.write(state.step, 'train', values)
     self._logged_at = now
     self.step.totals.assign(tf.zeros_like(self.step.totals))
@@ -200,20 +195,13 @@ class Trainer:
   def _evaluate(self, split: str, stop) -> dict[str, float] | None:
     """Costs of a whole split and the seconds it took; None if interrupted."""
     start = time.monotonic()
-    batches = data.evaluation_batches(
-      self.dataset, self.transforms, split, self.hps.batch_size
-    )
+    batches = self.objective.evaluation_batches(split)
     sums = []
     for number, batch in enumerate(batches):
       if stop.is_agreed(number):
         return None
       sums.append(self.evaluation(*batch, tf.constant(number)))
-    r_cost, raw_kl, weight = np.sum(sums, axis=0, dtype=np.float64)
-    costs = self.model.total_costs(
-      tf.constant(r_cost / weight, tf.float32),
-      tf.constant(raw_kl / weight, tf.float32),
-    )
-    costs = {name: float(x) for name, x in costs._asdict().items()}
+    costs = self.objective.total_costs(np.sum(sums, axis=0, dtype=np.float64))
     if not math.isfinite(costs['cost']):
       raise self._non_finite(f'the {split} cost', self.state.step)
     return costs | {'seconds': time.monotonic() - start}
@@ -239,6 +227,7 @@ class Trainer:
         checkpoints.BEST,
         {
           checkpoints.WEIGHTS: checkpoints.weights_of(self.model),
+          **self.objective.arrays_to_keep(self.optimizer),
           checkpoints.COSTS: costs,
         },
       )

@@ -1,34 +1,25 @@
-"""Training runs: begins a new one, or goes on with one in its folder."""
+"""Training runs of Embedding RNN."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pathlib
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
-from absl import logging
 
-from embedding_rnn import checkpoints, data, distribution, files, trained_run
+from embedding_rnn import checkpoints, data, trained_run, training_run
+from embedding_rnn.checkpoints import RunFiles
 from embedding_rnn.embedding_rnn import Model
 from embedding_rnn.hparams import HParams
 from embedding_rnn.hparams_check import check_hparams
+from embedding_rnn.note_objective import NoteObjective
 from embedding_rnn.progress import expect_same_run
 from embedding_rnn.tf1_checkpoint import restore_tf1_checkpoint
 from embedding_rnn.trained_run import Run, load_run
-from embedding_rnn.trainer import (
-  NonFiniteCostError,
-  SavedTraining,
-  Trainer,
-  read_saved_training,
-)
-from embedding_rnn.training_log import restore_history
+from embedding_rnn.trainer import NonFiniteCostError
 
 __all__ = ['NonFiniteCostError', 'train']
 
-_MAX_SEED = 2**31  # TensorFlow gets it as an int32
 SPLIT_SEED = 0  # the same for all runs, so that their costs compare
 
 
@@ -86,106 +77,57 @@ def train(
       cannot share evenly.
     RuntimeError: another worker could not start.
   """
-  strategy = strategy or distribution.choose_strategy()
-  is_chief = distribution.is_chief(strategy)
   check_hparams(hps)
-  _check_seed(hps, seed)
-  distribution.expect_even_shares(hps.batch_size, strategy)
-  if deterministic_ops:
-    tf.config.experimental.enable_op_determinism()
-  folder = pathlib.Path(run_dir)
+  training_run.check_seed(hps, seed)
   if checkpoint_path is not None:
     checkpoint_path = os.path.abspath(checkpoint_path)
-  if resume:
-    checkpoints.expect_run(folder)
-  with contextlib.ExitStack() as stack:
-    # No worker writes to the run before all have read it.
-    with distribution.all_or_none(strategy):
-      if is_chief:
-        files.make_folder(folder)
-        stack.enter_context(checkpoints.locked(folder))
-        files.remove_temporaries(folder)
-      open_run = _reopen if resume else _begin
-      opened = open_run(hps, data_dir, folder, seed, checkpoint_path, precision)
-    if opened.dataset:
-      _make_trainer(folder, opened, strategy, is_new=not resume).run()
-    elif is_chief:
-      restore_history(folder, opened.saved.history)
-  return load_run(folder)
+  training_run.train(
+    _NoteRecipe(hps, data_dir, seed, checkpoint_path, precision),
+    run_dir,
+    resume=resume,
+    deterministic_ops=deterministic_ops,
+    strategy=strategy,
+  )
+  return load_run(run_dir)
 
 
-class _Opened(NamedTuple):
-  """A run, before there is a model to train."""
+class _NoteRecipe(training_run.Recipe):
+  """Runs of Embedding RNN; the arguments are those of `train`."""
 
-  run: checkpoints.RunFiles
-  dataset: data.NoteDataset | None  # None if there is nothing left to train
-  saved: SavedTraining | None = None
+  kind = checkpoints.EMBEDDING_RNN
 
+  def __init__(self, hps, data_dir, seed, checkpoint_path, precision):
+    self.hps = hps
+    self._data_dir, self._seed = data_dir, seed
+    self._checkpoint_path, self._precision = checkpoint_path, precision
 
-def _begin(hps, data_dir, folder, seed, checkpoint_path, precision) -> _Opened:
-  """A new run; not written yet."""
-  if checkpoints.is_run(folder):
-    raise FileExistsError(
-      f"There is a run at '{folder}' already; go on with it (--resume), "
-      'choose another name, or remove the folder.'
+  def begin(self):
+    dataset = data.open_dataset(self._data_dir, self.hps, SPLIT_SEED)
+    transforms = data.fit_transforms(dataset, self.hps)
+    info = trained_run.describe_dataset(dataset, SPLIT_SEED) | {
+      'seed': self._seed,
+      'checkpoint_path': self._checkpoint_path,
+      'precision': self._precision,
+      'version': checkpoints.library_version(),
+    }
+    return RunFiles(self.hps.copy(), transforms, info), dataset
+
+  def expect_same_run(self, run):
+    expect_same_run(
+      run, self.hps, self._seed, self._checkpoint_path, self._precision
     )
-  dataset = data.open_dataset(data_dir, hps, SPLIT_SEED)
-  transforms = data.fit_transforms(dataset, hps)
-  info = trained_run.describe_dataset(dataset, SPLIT_SEED) | {
-    'seed': seed,
-    'checkpoint_path': checkpoint_path,
-    'precision': precision,
-    'version': checkpoints.library_version(),
-  }
-  return _Opened(checkpoints.RunFiles(hps.copy(), transforms, info), dataset)
 
+  def open_data(self, run):
+    return trained_run.open_dataset(self._data_dir, self.hps, run.info)
 
-def _reopen(hps, data_dir, folder, seed, checkpoint_path, precision) -> _Opened:
-  """The run in a folder, where it was last saved."""
-  run = checkpoints.read_run(folder)
-  expect_same_run(run, hps, seed, checkpoint_path, precision)
-  run = run._replace(hps=hps.copy())
-  saved = None
-  if checkpoints.list_saves(folder, checkpoints.LAST):
-    saved = read_saved_training(folder)
-    checkpoints.warn_of_damage(folder, saved.save)
-    if saved.state.is_finished(hps):
-      logging.info("'%s' is finished after %d steps.", folder, saved.save.step)
-      return _Opened(run, None, saved)
-  dataset = trained_run.open_dataset(data_dir, hps, run.info)
-  if not saved:
-    logging.warning("'%s' has no saves yet; its training starts again.", folder)
-  return _Opened(run, dataset, saved)
-
-
-def _make_trainer(folder, opened, strategy, is_new) -> Trainer:
-  """A new run is written here, when all is known to be in order."""
-  run, dataset, saved = opened
-  with strategy.scope():
-    if saved:
-      model = Model(run.hps, checkpoints.precision_of(run))
+  def make_objective(self, run, data, is_new):
+    seed, precision = run.info['seed'], checkpoints.precision_of(run)
+    if is_new:
+      path = run.info['checkpoint_path']
+      model = _initial_model(run.hps, seed, path, precision)
     else:
-      model = _initial_model(
-        run.hps,
-        run.info['seed'],
-        run.info['checkpoint_path'],
-        checkpoints.precision_of(run),
-      )
-  if is_new and distribution.is_chief(strategy):
-    run.info['num_params'] = model.count_params()
-    checkpoints.create_run(folder, run)
-  trainer = Trainer(folder, run, dataset, model, strategy)
-  if saved:
-    trainer.restore(saved)
-  return trainer
-
-
-def _check_seed(hps, seed) -> None:
-  if not (seed >= 0 and 0 <= seed + hps.trial < _MAX_SEED):
-    raise ValueError(
-      f'seed={seed} and trial={hps.trial}: expected a seed of at least 0, and '
-      f'a sum from 0 to {_MAX_SEED - 1}.'
-    )
+      model = Model(run.hps, precision)
+    return NoteObjective(model, seed + run.hps.trial, data, run.transforms)
 
 
 def _initial_model(hps, seed, checkpoint_path, precision='float32') -> Model:

@@ -32,6 +32,7 @@ from embedding_rnn import (
   training,
   training_step,
 )
+from embedding_rnn.note_objective import NoteObjective
 from embedding_rnn.trained_run_test import make_data
 
 TINY = (
@@ -455,7 +456,9 @@ def test_compiled_step(data_dir):
   )
   optimizer = embedding_rnn.embedding_rnn.make_optimizer(values)
   optimizer.build(models[0].trainable_variables)
-  step = training_step.make_training_step(models[0], optimizer, seed=3)
+  step = training_step.make_training_step(
+    NoteObjective(models[0], seed=3), optimizer
+  )
   models[1].compile()
   keras_step = tf.function(models[1].train_step)
   costs = []

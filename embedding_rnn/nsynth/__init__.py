@@ -5,5 +5,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
   __name__,
   submodules=['mu_law'],
-  submod_attrs={'wavenet': ['WaveNetAutoencoder']},
+  submod_attrs={
+    'autoencoder_run': ['load_autoencoder'],
+    'wavenet': ['WaveNetAutoencoder'],
+  },
 )

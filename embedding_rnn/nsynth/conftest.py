@@ -1,17 +1,48 @@
 """The models of the goldens, with their weights; see wavenet_golden_test.py."""
 
+import contextlib
 import pathlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from embedding_rnn.nsynth import WaveNetAutoencoder, fabricated_notes
+from embedding_rnn.conftest import tiny_collection
+from embedding_rnn.nsynth import (
+  WaveNetAutoencoder,
+  autoencoder_run,
+  autoencoder_training,
+  fabricated_notes,
+)
+from embedding_rnn.nsynth.embedded_notes import EmbeddedNotes
 
 TESTDATA = pathlib.Path(__file__).parents[1] / 'testdata' / 'nsynth_wavenet'
 SIZES = (
   'width skip_width num_layers num_stages ae_width ae_num_layers ae_num_stages '
   'bottleneck hop'
 )
+
+
+TINY_RUN = (
+  'width=8,skip_width=8,num_layers=3,num_stages=2,ae_width=8,ae_num_layers=2,'
+  'ae_num_stages=2,ae_bottleneck_width=4,ae_hop_length=256,crop_length=512,'
+  'batch_size=4,num_steps=15,save_every=5,learning_rate=0.03'
+)
+
+
+def tiny_hps(extra=''):
+  """Hyperparameters of a tiny WaveNet autoencoder, and its training."""
+  return autoencoder_run.default_hps().parse(TINY_RUN).parse(extra)
+
+
+@contextlib.contextmanager
+def eagerly():
+  """A few steps of training need no compiled ones."""
+  tf.config.run_functions_eagerly(True)
+  try:
+    yield
+  finally:
+    tf.config.run_functions_eagerly(False)
 
 
 class Golden:
@@ -70,3 +101,18 @@ def note_folders(tmp_path_factory):
   fabricated_notes.write_json_folders(path / 'json')
   fabricated_notes.write_tfrecords(path / 'tfrecords')
   return path
+
+
+@pytest.fixture(scope='session')
+def embedded():
+  """A few of the embedded notes, as a source."""
+  return EmbeddedNotes(tiny_collection())
+
+
+@pytest.fixture(scope='session')
+def wavenet_run(embedded, tmp_path_factory):
+  """The folder of a finished run of `tiny_hps`; not to be changed."""
+  folder = tmp_path_factory.mktemp('wavenet') / 'run'
+  with eagerly():
+    autoencoder_training.train(tiny_hps(), embedded, folder, seed=1)
+  return folder

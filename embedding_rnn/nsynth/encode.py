@@ -25,11 +25,9 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from embedding_rnn import commands
-from embedding_rnn.codec import Codec, get_codec
+from embedding_rnn import codec_choice, commands
 from embedding_rnn.nsynth import encoding, note_audio
 from embedding_rnn.nsynth.sources import open_source
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
 
 
 def define_flags() -> None:
@@ -38,20 +36,7 @@ def define_flags() -> None:
     'source', None, 'Files or folders of notes, or tfds:nsynth.'
   )
   flags.DEFINE_string('output_dir', None, 'The data directory to write.')
-  flags.DEFINE_enum(
-    'codec',
-    'harmonic',
-    ['harmonic', WaveNetCodec.name],
-    "The package's own, or NSynth's WaveNet autoencoder.",
-  )
-  flags.DEFINE_string(
-    'nsynth_checkpoint_path',
-    None,
-    'Of --codec=wavenet: folder, prefix or file of its checkpoint.',
-  )
-  flags.DEFINE_bool(
-    'averaged', False, 'Of --codec=wavenet: use the averages of the weights.'
-  )
+  codec_choice.define_flags(default='harmonic')
   for name, what in (
     ('short', 'Notes of less than 4 s.'),
     ('silent', 'Notes that never reach -80 dB.'),
@@ -78,7 +63,9 @@ def main(argv: list[str]) -> None:
     )
   result = encoding.encode_notes(
     open_source(*args.source),
-    make_codec(args.codec, args.nsynth_checkpoint_path, args.averaged),
+    codec_choice.choose_codec(
+      args.codec, args.nsynth_checkpoint_path, args.averaged
+    ),
     args.output_dir,
     note_audio.Policy(args.short, args.silent, args.damaged),
     num_processes=args.processes,
@@ -87,24 +74,6 @@ def main(argv: list[str]) -> None:
   logging.info(
     'Train with: python run.py --data_dir=%s', os.path.abspath(args.output_dir)
   )
-
-
-def make_codec(
-  name: str, checkpoint_path: str | None = None, averaged: bool = False
-) -> Codec:
-  """The codec that the flags name; a ValueError if they do not fit."""
-  if name == WaveNetCodec.name:
-    if checkpoint_path is None:
-      raise ValueError(
-        '--codec=wavenet needs a checkpoint: set --nsynth_checkpoint_path to '
-        'its folder, prefix or one of its files.'
-      )
-    return WaveNetCodec(checkpoint_path, averaged)
-  if checkpoint_path is not None or averaged:
-    raise ValueError(
-      '--nsynth_checkpoint_path and --averaged are for --codec=wavenet.'
-    )
-  return get_codec(name)
 
 
 def _format_counts(counts: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from embedding_rnn import data, training
+from embedding_rnn import codec_choice, data, training
 from embedding_rnn.codec import HarmonicCodec
 from embedding_rnn.conftest import TINY as TINY_HPARAMS
 from embedding_rnn.hparams import default_hps
@@ -56,10 +56,9 @@ def test_harmonic(note_folders, tmp_path, kind, parse_flags):
 
 
 def test_wavenet(note_folders, tmp_path, parse_flags, monkeypatch):
-  monkeypatch.setattr(
-    encode, 'WaveNetCodec', functools.partial(WaveNetCodec, **SIZES)
-  )
-  monkeypatch.setattr(encode.WaveNetCodec, 'name', 'wavenet', raising=False)
+  small = functools.partial(WaveNetCodec, **SIZES)
+  small.name = 'wavenet'
+  monkeypatch.setattr(codec_choice, 'WaveNetCodec', small)
   output_dir = tmp_path / 'data'
   parse_flags(
     encode.define_flags,
@@ -98,15 +97,6 @@ def test_bad_flags(parse_flags, arguments, message):
     encode.main(['encode'])
 
 
-def test_codec_and_checkpoint_go_together():
-  with pytest.raises(ValueError, match='needs a checkpoint'):
-    encode.make_codec('wavenet')
-  for arguments in (('x', False), (None, True)):
-    with pytest.raises(ValueError, match='are for --codec=wavenet'):
-      encode.make_codec('harmonic', *arguments)
-  assert isinstance(encode.make_codec('wavenet', 'x'), WaveNetCodec)
-
-
 def test_as_a_command(tmp_path):
   command = [sys.executable, '-m', 'embedding_rnn.nsynth.encode']
 
@@ -126,8 +116,10 @@ def test_as_a_command(tmp_path):
 
 def test_only_what_needs_tensorflow_imports_it():
   code = (
-    'import sys; from embedding_rnn.nsynth import encode, encodings; '
-    "encode.make_codec('harmonic'); sys.exit('tensorflow' in sys.modules)"
+    'import sys; from embedding_rnn import codec_choice; '
+    'from embedding_rnn.nsynth import encode, encodings, fetch, train; '
+    "codec_choice.choose_codec('harmonic'); "
+    "sys.exit('tensorflow' in sys.modules)"
   )
   assert (
     subprocess.run([sys.executable, '-c', code], check=False).returncode == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from embedding_rnn import nsynth
+from embedding_rnn import checkpoints, nsynth
 from embedding_rnn.codec import Codec
 
 
@@ -17,14 +17,21 @@ class WaveNetCodec(Codec):
   """Encodes and decodes by a checkpoint, which is read when it is needed.
 
   A note is worked on by itself, so that its frames do not depend on the rest of
-  the batch. The pitch is of no account.
+  the batch. The pitch is of no account. The same frames give the same audio, as
+  long as they have the same place in their batch.
 
   Args:
-    checkpoint_path: a folder, a prefix like 'model.ckpt-200000', or one of its
-      files; see `WaveNetAutoencoder.restore_tf1_checkpoint`, also for errors.
+    checkpoint_path: a run of `nsynth.train`, or a checkpoint of 2017: a folder,
+      a prefix like 'model.ckpt-200000', or one of its files. For errors see
+      `nsynth.load_autoencoder` and `WaveNetAutoencoder.restore_tf1_checkpoint`.
     averaged: use the moving averages of the weights.
+    seed: of decoding.
+    greedy: decode to the likeliest samples; the seed has no effect then.
     **sizes: of the `WaveNetAutoencoder`, by default those of the published
-      checkpoint.
+      checkpoint; a run knows its own.
+
+  Raises:
+    CheckpointError: for a run that is damaged, or of another model.
   """
 
   name = 'wavenet'
@@ -34,16 +41,25 @@ class WaveNetCodec(Codec):
     self,
     checkpoint_path: str | os.PathLike[str],
     averaged: bool = False,
+    *,
+    seed: int = 0,
+    greedy: bool = False,
     **sizes: int,
   ):
-    self._arguments = os.path.abspath(checkpoint_path), averaged, sizes
+    self._path, self._averaged = os.path.abspath(checkpoint_path), averaged
+    self._seed, self._greedy, self._sizes = seed, greedy, sizes
+    self._is_run = checkpoints.is_run(self._path)
+    if self._is_run:
+      run = checkpoints.read_run(self._path, checkpoints.WAVENET)
+      sizes = run.hps.values()
     self.num_channels = sizes.get('ae_bottleneck_width', 16)
     self.hop_length = sizes.get('ae_hop_length', 512)
 
   def __reduce__(self):
     """Other processes read the checkpoint themselves."""
-    path, averaged, sizes = self._arguments
-    return functools.partial(WaveNetCodec, path, averaged, **sizes), ()
+    settings = {'seed': self._seed, 'greedy': self._greedy, **self._sizes}
+    make = functools.partial(WaveNetCodec, **settings)
+    return make, (self._path, self._averaged)
 
   @property
   def checkpoint(self) -> dict[str, Any]:
@@ -59,7 +75,7 @@ class WaveNetCodec(Codec):
       digest.update(variable.numpy().astype('<f4').tobytes())
     return {
       'step': step,
-      'averaged': self._arguments[1],
+      'averaged': self._averaged,
       'encoder_sha256': digest.hexdigest(),
     }
 
@@ -69,7 +85,8 @@ class WaveNetCodec(Codec):
 
   def _decode(self, frames: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
     del midi_pitch
-    return self._decoder[0].generate(frames, seed=0).numpy()
+    model, _ = self._decoder
+    return model.generate(frames, seed=self._seed, greedy=self._greedy).numpy()
 
   @functools.cached_property
   def _encoder(self) -> tuple[nsynth.WaveNetAutoencoder, int]:
@@ -77,9 +94,16 @@ class WaveNetCodec(Codec):
 
   @functools.cached_property
   def _decoder(self) -> tuple[nsynth.WaveNetAutoencoder, int]:
+    if self._is_run:
+      return self._encoder  # It is whole.
     return self._restore(encoder_only=False)
 
   def _restore(self, encoder_only):
-    path, averaged, sizes = self._arguments
-    model = nsynth.WaveNetAutoencoder(**sizes)
-    return model, model.restore_tf1_checkpoint(path, averaged, encoder_only)
+    if self._is_run:
+      trained = nsynth.load_autoencoder(self._path, self._averaged)
+      return trained.model, trained.step
+    model = nsynth.WaveNetAutoencoder(**self._sizes)
+    step = model.restore_tf1_checkpoint(
+      self._path, self._averaged, encoder_only
+    )
+    return model, step

@@ -1,0 +1,103 @@
+"""Runs of the WaveNet autoencoder: their hyperparameters and their results."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import NamedTuple
+
+from embedding_rnn import checkpoints
+from embedding_rnn.hparams import HParams
+from embedding_rnn.nsynth import crops
+from embedding_rnn.nsynth.wavenet import WaveNetAutoencoder
+
+AVERAGES = 'averages.npz'
+_SIZES = {
+  name: parameter.default
+  for name, parameter in inspect.signature(
+    WaveNetAutoencoder
+  ).parameters.items()
+  if isinstance(parameter.default, int)
+}
+
+
+class TrainedAutoencoder(NamedTuple):
+  """What a run has come to.
+
+  Attributes:
+    model: with the weights of the best validation cost, or their averages.
+    step: number of training steps behind them.
+    costs: of the raw weights, for 'valid' and 'test' their "cost", in nats a
+      sample.
+  """
+
+  model: WaveNetAutoencoder
+  step: int
+  costs: dict[str, dict[str, float]]
+
+
+def default_hps() -> HParams:
+  """The sizes and the recipe of 2017: h512_bo16 on chunks of 6144 samples.
+
+  Of training these are num_steps, batch_size (crops in a step), crop_length
+  (samples), save_every (steps from one evaluation to the next), learning_rate
+  (at the first step; it falls to a hundredth of it by step 240,000), and trial
+  (number of a repeat).
+  """
+  return HParams(
+    **_SIZES,
+    crop_length=6144,
+    batch_size=32,
+    num_steps=250_000,
+    save_every=1000,
+    learning_rate=2e-4,
+    trial=0,
+  )
+
+
+def check_hparams(hps: HParams) -> None:
+  """Raises ValueError for values that make no model, or no training of it."""
+  for name, value in hps.values().items():
+    if name != 'trial' and value <= 0:
+      raise ValueError(f'{name}={value}: expected more than 0.')
+  hop = hps.ae_hop_length
+  if hps.crop_length % hop or hps.crop_length > crops.NUM_SAMPLES:
+    raise ValueError(
+      f'crop_length={hps.crop_length}: expected a multiple of ae_hop_length, '
+      f'{hop}, up to {crops.NUM_SAMPLES}, such as {12 * hop}.'
+    )
+
+
+def make_model(hps: HParams) -> WaveNetAutoencoder:
+  """A model of these sizes, with weights."""
+  sizes = {name: hps.get(name) for name in _SIZES}
+  # Without a name, Keras would number it, and with it all weights.
+  model = WaveNetAutoencoder(**sizes, name=checkpoints.WAVENET)
+  model.build()
+  return model
+
+
+def load_autoencoder(
+  folder: str | os.PathLike[str], averaged: bool = False
+) -> TrainedAutoencoder:
+  """Loads the best weights of a run.
+
+  Args:
+    folder: the run's.
+    averaged: the moving averages of the weights, not these themselves.
+
+  Raises:
+    FileNotFoundError: if there is no run, or it has not saved weights yet.
+    CheckpointError: for a file that is missing, damaged, or does not fit, or a
+      run of another model.
+  """
+  run = checkpoints.read_run(folder, checkpoints.WAVENET)
+  name = AVERAGES if averaged else checkpoints.WEIGHTS
+  save, (weights, costs) = checkpoints.read_save(
+    folder,
+    checkpoints.BEST,
+    lambda save: (save.read_arrays(name), save.read_json(checkpoints.COSTS)),
+  )
+  model = make_model(run.hps)
+  checkpoints.assign_weights(model, weights, os.path.join(save.path, name))
+  return TrainedAutoencoder(model, save.step, costs)

@@ -1,0 +1,197 @@
+"""Fetches a checkpoint of the NSynth WaveNet autoencoder, such as Magenta's.
+
+Examples:
+  python -m embedding_rnn.nsynth.fetch
+  python -m embedding_rnn.nsynth.fetch --output_dir=/data/checkpoints \
+    --url=https://example.org/wavenet-ckpt.tar
+
+The archive is written to --output_dir and unpacked beside itself, for
+--nsynth_checkpoint_path. The command may be stopped at any time; given again,
+it goes on. The SHA-256 of what an address gave first is noted in
+checksums.json; whatever it gives later must be the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tarfile
+import tempfile
+import urllib.parse
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from absl import app, flags, logging
+from tqdm import auto as tqdm
+
+from embedding_rnn import commands, files, locks
+from embedding_rnn.nsynth import download
+
+URL = 'http://download.magenta.tensorflow.org/models/nsynth/wavenet-ckpt.tar'
+CHECKSUMS = 'checksums.json'
+_CHUNK_BYTES = 1 << 20
+
+
+def fetch(
+  url: str = URL, output_dir: str | os.PathLike[str] = 'checkpoints'
+) -> pathlib.Path:
+  """Downloads and unpacks a checkpoint, or goes on where that was stopped.
+
+  Args:
+    url: of a tar archive with one checkpoint of TensorFlow 1 in it. A file of
+      its name that is in the folder already, fetched by other means, is used.
+    output_dir: the folder to write to; made if it is not there.
+
+  Returns:
+    The folder of the checkpoint, `output_dir/ARCHIVE`, without the suffix.
+
+  Raises:
+    ConnectionError: the address cannot be reached, or the connection broke.
+    OSError: the disk is full, or the server refuses.
+    ValueError: the file is not the one that was first fetched from there, or no
+      archive of a checkpoint.
+  """
+  folder = pathlib.Path(output_dir)
+  archive = folder / _file_name(url)
+  checkpoint = folder / archive.name.partition('.')[0]
+  files.make_folder(folder)
+  with (
+    _explained_full_disk(folder),
+    locks.exclusive(folder / f'.{archive.name}.lock'),
+  ):
+    checksums = _read_checksums(folder)
+    noted = checksums.get(url)
+    for other in checksums.keys() - {url}:
+      if other.endswith(f'/{archive.name}') and noted is None:
+        raise ValueError(
+          f"'{archive}' was fetched from {other}; give another --output_dir "
+          f'for {url}.'
+        )
+
+    def accept(path):
+      sha256 = _sha256(path)
+      if noted not in (None, sha256):
+        raise ValueError(
+          f'{archive.name} is not what {url} gave when it was first fetched: '
+          f'its SHA-256 is {sha256}, that was {noted}. If you trust it all the '
+          f"same, remove the address from '{folder / CHECKSUMS}'; else remove "
+          'the archive, if it is there. Then fetch again.'
+        )
+      if not checkpoint.exists():
+        _unpack(path, checkpoint, url)
+      return sha256
+
+    if archive.exists():
+      sha256 = accept(archive)
+    else:
+      sha256 = download.download(url, archive, accept)
+    files.write_json(folder / CHECKSUMS, checksums | {url: sha256})
+  return checkpoint
+
+
+def _file_name(url: str) -> str:
+  parts = urllib.parse.urlsplit(url)
+  name = pathlib.PurePosixPath(urllib.parse.unquote(parts.path)).name
+  if parts.scheme not in ('http', 'https') or not name.partition('.')[0]:
+    raise ValueError(
+      f'--url={url}: expected the http or https address of a tar archive.'
+    )
+  return name
+
+
+def _read_checksums(folder: pathlib.Path) -> dict[str, Any]:
+  path = folder / CHECKSUMS
+  try:
+    checksums = json.loads(path.read_bytes())
+  except FileNotFoundError:
+    return {}
+  except ValueError as error:
+    raise ValueError(
+      f"'{path}' is damaged: {error}; restore or remove it."
+    ) from error
+  if not isinstance(checksums, dict):
+    raise ValueError(f"'{path}' is no JSON object; restore or remove it.")
+  return checksums
+
+
+def _sha256(path: pathlib.Path) -> str:
+  digest = hashlib.sha256()
+  size = path.stat().st_size
+  with (
+    path.open('rb') as file,
+    tqdm.tqdm(total=size, desc='Checking', unit='B', unit_scale=True) as bar,
+  ):
+    while chunk := file.read(_CHUNK_BYTES):
+      digest.update(chunk)
+      bar.update(len(chunk))
+  return digest.hexdigest()
+
+
+def _unpack(archive: pathlib.Path, folder: pathlib.Path, url: str) -> None:
+  """Unpacks the folder of the one checkpoint that is in an archive.
+
+  Raises:
+    ValueError: if there is none, or the archive is damaged, or would write
+      elsewhere.
+  """
+  logging.info("Unpacking '%s'", folder)
+  with tempfile.TemporaryDirectory(
+    prefix='.unpacking-', dir=folder.parent
+  ) as temporary:
+    unpacked = pathlib.Path(temporary, 'unpacked')
+    try:
+      with tarfile.open(archive) as tar:
+        tar.extractall(unpacked, filter='data')  # nothing outside of it
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+      raise ValueError(
+        f'What {url} gave is no tar archive that can be unpacked ({error}); '
+        'check the address, and remove the archive if it is there.'
+      ) from error
+    found = {path.parent for path in unpacked.rglob('*.index')}
+    if len(found) != 1:
+      raise ValueError(
+        f'What {url} gave holds {len(found)} folders with a checkpoint of '
+        'TensorFlow 1 (a file that ends in .index), expected one; check the '
+        'address, and remove the archive if it is there.'
+      )
+    found.pop().replace(folder)
+
+
+@contextlib.contextmanager
+def _explained_full_disk(folder: pathlib.Path) -> Iterator[None]:
+  try:
+    yield
+  except OSError as error:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+      raise
+    free = shutil.disk_usage(folder).free
+    raise OSError(
+      f"The disk of '{folder}' is full ({free / 1e6:,.0f} MB are free). What "
+      'was downloaded is kept; make room, and the same command goes on.'
+    ) from error
+
+
+def define_flags() -> None:
+  """Defines the flags of `main`."""
+  flags.DEFINE_string('url', URL, 'Address of the archive.')
+  flags.DEFINE_string(
+    'output_dir', 'checkpoints', 'Folder of the archive and the checkpoint.'
+  )
+
+
+def main(argv: list[str]) -> None:
+  """The command; errors as of `fetch`."""
+  del argv
+  checkpoint = fetch(flags.FLAGS.url, flags.FLAGS.output_dir)
+  logging.info('Use it with: --nsynth_checkpoint_path=%s', checkpoint)
+
+
+if __name__ == '__main__':
+  define_flags()
+  app.run(commands.report_errors(main))
