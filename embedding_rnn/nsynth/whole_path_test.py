@@ -1,13 +1,21 @@
 """The whole path at tiny size: wav, frames, a model of them, and wav again."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 import soundfile
 
 import embedding_rnn
-from embedding_rnn import checkpoints, codec_choice, synthesize, training
+from embedding_rnn import (
+  checkpoints,
+  codec_choice,
+  files,
+  synthesize,
+  training,
+)
 from embedding_rnn.nsynth import autoencoder_training, encoding
 from embedding_rnn.nsynth.conftest import eagerly, tiny_hps
 from embedding_rnn.nsynth.sources import open_source
@@ -100,3 +108,14 @@ def test_figures_alone_without_the_checkpoint(folder, run, caplog):
   assert 'set --nsynth_checkpoint_path' in caplog.text
   assert summary['samples'][0]['sample'] is None
   assert (folder / 'figures' / summary['samples'][0]['figure']).exists()
+
+
+def test_full_disk(folder, monkeypatch):
+  def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  writer = Writer(folder, codec_choice.choose_codec('harmonic'))
+  monkeypatch.setattr(files.os, 'replace', full)
+  with pytest.raises(OSError, match='No space left'):
+    writer.write_audio('full.wav', np.zeros(64_000, np.float32), 60)
+  assert not list(folder.glob('*full.wav*'))
