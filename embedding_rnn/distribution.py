@@ -206,6 +206,6 @@ def draw(
 def all_reduce(reduction: str, tensors: list) -> list:
   """The 'SUM' or the 'MEAN' over the replicas of each of some tensors."""
   context = tf.distribute.get_replica_context()
-  if num_replicas() == 1:
+  if num_replicas() == 1 or not tensors:
     return tensors
   return context.all_reduce(reduction, tensors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -140,6 +141,28 @@ def write_manifest(folder: pathlib.Path, names: Iterable[str]) -> None:
   """Writes the SHA-256 of files of a folder; do it last."""
   digests = {name: _digest((folder / name).read_bytes()) for name in names}
   write_json(folder / MANIFEST, digests)
+
+
+@contextlib.contextmanager
+def explained_full_disk(
+  folder: str | os.PathLike[str],
+  remedy: str = 'make room, and the same command goes on',
+) -> Iterator[None]:
+  """Has the error of a full disk say which disk, and what a user can do.
+
+  Args:
+    folder: what the block writes to.
+    remedy: what to do; what was written before the error is kept.
+  """
+  try:
+    yield
+  except OSError as error:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+      raise
+    raise OSError(
+      f"The disk is full: {error.strerror}, while writing to '{folder}'. What "
+      f'is done is kept; {remedy}.'
+    ) from error
 
 
 class CheckedFolder:

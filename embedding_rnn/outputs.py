@@ -1,5 +1,6 @@
 """A folder of audio files and figures, each of them whole or not there."""
 
+import io
 import os
 import pathlib
 import tempfile
@@ -78,14 +79,15 @@ class Writer:
       return None
     peak = float(np.abs(audio).max())
     gain = _MAX_PEAK / max(peak, _MAX_PEAK)
-    with files.replacing(self.folder / name) as temporary:
-      soundfile.write(
-        temporary,
-        audio * gain,
-        self.codec.sample_rate,
-        subtype='PCM_16',
-        format='WAV',
-      )
+    content = io.BytesIO()  # for soundfile cannot tell a full disk
+    soundfile.write(
+      content,
+      audio * gain,
+      self.codec.sample_rate,
+      subtype='PCM_16',
+      format='WAV',
+    )
+    files.write_bytes(self.folder / name, content.getvalue())
     cents = metrics.pitch_error_cents(audio, midi_pitch, self.codec.sample_rate)
     return {
       'file': name,

@@ -19,7 +19,7 @@ import tensorflow as tf
 from absl import logging
 from tqdm.auto import tqdm
 
-from embedding_rnn import checkpoints, distribution, training_step
+from embedding_rnn import checkpoints, distribution, files, training_step
 from embedding_rnn.objective import Objective
 from embedding_rnn.progress import STATE, State, read_state
 from embedding_rnn.stopping import StopRequest
@@ -125,7 +125,10 @@ class Trainer:
       mininterval=1 if sys.stderr.isatty() else 30,
       disable=not self.is_chief,
     )
-    with StopRequest(self.strategy, LOG_EVERY) as stop:
+    with (
+      files.explained_full_disk(self.folder, 'make room, and use --resume'),
+      StopRequest(self.strategy, LOG_EVERY) as stop,
+    ):
       try:
         with bar:
           self._loop(stop, bar)

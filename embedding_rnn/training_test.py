@@ -1,8 +1,10 @@
 """Tests of training.py and trainer.py: the step loop and its run folder."""
 
 import csv
+import errno
 import functools
 import json
+import os
 import shutil
 import signal
 
@@ -26,6 +28,7 @@ import embedding_rnn
 from embedding_rnn import (
   checkpoints,
   data,
+  files,
   golden_test,
   stopping,
   trainer,
@@ -299,6 +302,24 @@ def test_a_damaged_history(finished, data_dir, tmp_path, caplog, damage):
   (message,) = [r.getMessage() for r in caplog.records]
   assert str(path) in message
   assert path.read_bytes() == content
+
+
+def test_full_disk(finished, data_dir, tmp_path, monkeypatch):
+  folder = tmp_path / 'run'
+
+  def write_arrays(path, arrays, original=files.write_arrays):
+    if 'last-00000008' in str(path):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    original(path, arrays)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(files, 'write_arrays', write_arrays)
+    with pytest.raises(OSError, match=r'The disk is full: No .* use --resume'):
+      training.train(hps(), data_dir, folder, seed=1)
+  assert last_save(folder)[1]['step'] == 4
+  assert not [*folder.glob('.*.tmp'), *folder.glob('last-00000008')]
+  training.train(hps(), data_dir, folder, seed=1, resume=True)
+  assert_same_end(folder, finished[0])
 
 
 def test_hparams_view(finished, data_dir, tmp_path):

@@ -22,13 +22,14 @@ _SIZES = {
 
 
 class TrainedAutoencoder(NamedTuple):
-  """What a run has come to.
+  """What a checkpoint holds.
 
   Attributes:
-    model: with the weights of the best validation cost, or their averages.
+    model: with the weights, or their averages; of a run those of the best
+      validation cost.
     step: number of training steps behind them.
-    costs: of the raw weights, for 'valid' and 'test' their "cost", in nats a
-      sample.
+    costs: of a run, those of its raw weights: for 'valid' and 'test' their
+      "cost", in nats a sample; {} if not known.
   """
 
   model: WaveNetAutoencoder
@@ -78,19 +79,33 @@ def make_model(hps: HParams) -> WaveNetAutoencoder:
 
 
 def load_autoencoder(
-  folder: str | os.PathLike[str], averaged: bool = False
+  path: str | os.PathLike[str],
+  averaged: bool = False,
+  encoder_only: bool = False,
+  **sizes: int,
 ) -> TrainedAutoencoder:
-  """Loads the best weights of a run.
+  """Loads a run of ours, or a checkpoint of 2017.
 
   Args:
-    folder: the run's.
+    path: the folder of a run, or as in
+      `WaveNetAutoencoder.restore_tf1_checkpoint`.
     averaged: the moving averages of the weights, not these themselves.
+    encoder_only: do without the decoder, if that saves something.
+    **sizes: of the `WaveNetAutoencoder` of 2017; by default the published.
 
   Raises:
-    FileNotFoundError: if there is no run, or it has not saved weights yet.
-    CheckpointError: for a file that is missing, damaged, or does not fit, or a
-      run of another model.
+    FileNotFoundError: if there is nothing, or a run has no weights yet.
+    ValueError: for a file that is missing, damaged, or does not fit, or a run
+      of another model.
   """
+  if checkpoints.is_run(path):
+    return _load_run(path, averaged)
+  model = WaveNetAutoencoder(**sizes)
+  step = model.restore_tf1_checkpoint(path, averaged, encoder_only)
+  return TrainedAutoencoder(model, step, {})
+
+
+def _load_run(folder, averaged):
   run = checkpoints.read_run(folder, checkpoints.WAVENET)
   name = AVERAGES if averaged else checkpoints.WEIGHTS
   save, (weights, costs) = checkpoints.read_save(

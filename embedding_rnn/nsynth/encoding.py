@@ -9,8 +9,6 @@ appears complete or not at all.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import functools
 import itertools
 import json
@@ -18,7 +16,6 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,7 +33,6 @@ _BATCH_SIZE = 8
 _SLACK_SECONDS = 1e-3  # of length; rates do not always divide evenly
 _POLL_SECONDS = 1.0
 _BYTES_PER_NOTE = 2048  # of all that is not frames
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 def encode_notes(
@@ -79,7 +75,7 @@ def encode_notes(
   policy = policy or Policy()
   encoding = _Encoding(source, codec, pathlib.Path(data_dir), policy)
   try:
-    with _explained_full_disk(encoding.folder):
+    with files.explained_full_disk(encoding.folder):
       if not encoding.is_finished():
         encoding.begin()
         if num_processes == 1:
@@ -314,16 +310,3 @@ class _Encoding:
         f'{notes[int(np.argmin(finite))].name!r}; its weights may be damaged.'
       )
     return frames
-
-
-@contextlib.contextmanager
-def _explained_full_disk(folder: pathlib.Path) -> Iterator[None]:
-  try:
-    yield
-  except OSError as error:
-    if error.errno not in _FULL_DISK:
-      raise
-    raise OSError(
-      f"The disk is full: {error.strerror}, while writing to '{folder}'. What "
-      'is done is kept; make room, and the same command goes on.'
-    ) from error

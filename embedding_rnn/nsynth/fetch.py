@@ -13,18 +13,14 @@ checksums.json; whatever it gives later must be the same.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
 import os
 import pathlib
-import shutil
 import tarfile
 import tempfile
 import urllib.parse
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 from absl import app, flags, logging
@@ -62,7 +58,7 @@ def fetch(
   checkpoint = folder / archive.name.partition('.')[0]
   files.make_folder(folder)
   with (
-    _explained_full_disk(folder),
+    files.explained_full_disk(folder),
     locks.exclusive(folder / f'.{archive.name}.lock'),
   ):
     checksums = _read_checksums(folder)
@@ -161,20 +157,6 @@ def _unpack(archive: pathlib.Path, folder: pathlib.Path, url: str) -> None:
         'address, and remove the archive if it is there.'
       )
     found.pop().replace(folder)
-
-
-@contextlib.contextmanager
-def _explained_full_disk(folder: pathlib.Path) -> Iterator[None]:
-  try:
-    yield
-  except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-      raise
-    free = shutil.disk_usage(folder).free
-    raise OSError(
-      f"The disk of '{folder}' is full ({free / 1e6:,.0f} MB are free). What "
-      'was downloaded is kept; make room, and the same command goes on.'
-    ) from error
 
 
 def define_flags() -> None:

@@ -260,7 +260,7 @@ def test_full_disk(server, tmp_path, monkeypatch):
   ):
     with monkeypatch.context() as patch:
       patch.setattr(place, name, lambda *_, **__: write())
-      with pytest.raises(OSError, match=r'is full .*the same command goes on'):
+      with pytest.raises(OSError, match=r'is full: .*the same command'):
         fetch.fetch(server.url, tmp_path)
     assert not (tmp_path / missing).exists()
     assert not list(tmp_path.glob('.unpacking*'))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedding_rnn import checkpoints, nsynth
 from embedding_rnn.codec import Codec
+
+if TYPE_CHECKING:  # else, TensorFlow would be imported
+  from embedding_rnn.nsynth.autoencoder_run import TrainedAutoencoder
 
 
 class WaveNetCodec(Codec):
@@ -23,7 +26,7 @@ class WaveNetCodec(Codec):
   Args:
     checkpoint_path: a run of `nsynth.train`, or a checkpoint of 2017: a folder,
       a prefix like 'model.ckpt-200000', or one of its files. For errors see
-      `nsynth.load_autoencoder` and `WaveNetAutoencoder.restore_tf1_checkpoint`.
+      `nsynth.load_autoencoder`.
     averaged: use the moving averages of the weights.
     seed: of decoding.
     greedy: decode to the likeliest samples; the seed has no effect then.
@@ -68,7 +71,7 @@ class WaveNetCodec(Codec):
     That is its number of steps, whether the weights are averaged, and the
     SHA-256 of the encoder's weights, in the order of their names.
     """
-    model, step = self._encoder
+    model, step, _ = self._encoder
     digest = hashlib.sha256()
     for name, variable in sorted(model.encoder.tf1_variables.items()):
       digest.update(name.encode())
@@ -81,29 +84,26 @@ class WaveNetCodec(Codec):
 
   def _encode(self, audio: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
     del midi_pitch
-    return self._encoder[0].encode(audio).numpy()
+    return self._encoder.model.encode(audio).numpy()
 
   def _decode(self, frames: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
     del midi_pitch
-    model, _ = self._decoder
-    return model.generate(frames, seed=self._seed, greedy=self._greedy).numpy()
+    audio = self._decoder.model.generate(
+      frames, seed=self._seed, greedy=self._greedy
+    )
+    return audio.numpy()
 
   @functools.cached_property
-  def _encoder(self) -> tuple[nsynth.WaveNetAutoencoder, int]:
-    return self._restore(encoder_only=True)
+  def _encoder(self) -> TrainedAutoencoder:
+    return self._load(encoder_only=True)
 
   @functools.cached_property
-  def _decoder(self) -> tuple[nsynth.WaveNetAutoencoder, int]:
+  def _decoder(self) -> TrainedAutoencoder:
     if self._is_run:
       return self._encoder  # It is whole.
-    return self._restore(encoder_only=False)
+    return self._load(encoder_only=False)
 
-  def _restore(self, encoder_only):
-    if self._is_run:
-      trained = nsynth.load_autoencoder(self._path, self._averaged)
-      return trained.model, trained.step
-    model = nsynth.WaveNetAutoencoder(**self._sizes)
-    step = model.restore_tf1_checkpoint(
-      self._path, self._averaged, encoder_only
+  def _load(self, encoder_only):
+    return nsynth.load_autoencoder(
+      self._path, self._averaged, encoder_only, **self._sizes
     )
-    return model, step

@@ -1,0 +1,121 @@
+"""The whole path at tiny size: wav, frames, a model of them, and wav again."""
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+import embedding_rnn
+from embedding_rnn import (
+  checkpoints,
+  codec_choice,
+  files,
+  synthesize,
+  training,
+)
+from embedding_rnn.nsynth import autoencoder_training, encoding
+from embedding_rnn.nsynth.conftest import eagerly, tiny_hps
+from embedding_rnn.nsynth.sources import open_source
+from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
+from embedding_rnn.outputs import Writer
+
+NUM_FRAMES = 16  # of 4000 samples, in a note of 4 s
+TINY = (
+  'rnn_size=4,enc_rnn_size=4,z_size=2,num_mixture=2,batch_size=4,num_steps=2,'
+  f'save_every=1,seq_width=4,max_seq_len={NUM_FRAMES}'
+)
+
+
+@pytest.fixture(scope='module')
+def folder(note_folders, tmp_path_factory):
+  """A WaveNet that learnt wavs a little, `wavenet`, and another, `other`."""
+  folder = tmp_path_factory.mktemp('whole')
+  source = open_source(note_folders / 'wavs')
+  hps = tiny_hps('ae_hop_length=4000,crop_length=4000,num_steps=1')
+  with eagerly():
+    for seed, name in enumerate(('wavenet', 'other')):
+      autoencoder_training.train(hps, source, folder / name, seed=seed)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def run(folder, note_folders):
+  """Wavs, encoded, and a run on them."""
+  codec = codec_choice.choose_codec('wavenet', folder / 'wavenet', True)
+  source = open_source(note_folders / 'wavs')
+  encoding.encode_notes(source, codec, folder / 'data')
+  hps = embedding_rnn.default_hps().parse(TINY)
+  with eagerly():
+    return training.train(hps, folder / 'data', folder / 'run')
+
+
+def test_wav_to_frames_to_model_to_frames_to_wav(folder, run, note_folders):
+  frames = np.load(folder / 'data' / 'train_z.npy')
+  assert frames.shape == (16, NUM_FRAMES, 4)
+  codec = WaveNetCodec(folder / 'wavenet', averaged=True)
+  path = sorted((note_folders / 'wavs').rglob('*.wav'))[0]
+  audio, _ = soundfile.read(path, dtype='float32')
+  distances = np.abs(frames - codec.encode(audio, 60)).max(axis=(1, 2))
+  assert distances.min() < 1e-5
+  made = run.sample([60, 72], num_frames=1, seed=0)
+  decoder = codec_choice.codec_of_data(
+    run.info, 4, checkpoint_path=str(folder / 'wavenet')
+  )
+  writer = Writer(folder, decoder)
+  audios = writer.decode(made, [60, 72])
+  np.testing.assert_array_equal(audios, writer.decode(made, [60, 72]))
+  for i, audio in enumerate(audios):
+    writer.write_audio(f'{i}.wav', audio, 60)
+    written, rate = soundfile.read(folder / f'{i}.wav')
+    assert rate == 16_000 and len(written) == 4000
+    np.testing.assert_allclose(written, audio.clip(-0.99, 0.99), atol=0.011)
+
+
+def test_a_run_remembers_its_checkpoint(folder, run):
+  codec = WaveNetCodec(folder / 'wavenet', averaged=True)
+  dataset = json.loads((folder / 'data' / 'dataset.json').read_text())
+  saved = checkpoints.read_run(run.folder).info
+  assert saved['codec'] == dataset['codec'] == 'wavenet'
+  assert saved['checkpoint'] == dataset['checkpoint'] == codec.checkpoint
+
+
+def test_other_codecs_are_refused_by_synthesis(folder, run):
+  dataset = run.open_dataset()
+  output_dir = folder / 'synthesis'
+  for codec, message in (
+    (
+      WaveNetCodec(folder / 'other', averaged=True),
+      'encoded by .*, but',
+    ),
+    (WaveNetCodec(folder / 'wavenet'), r'\(averaged.*\(raw weights'),
+    (codec_choice.choose_codec('harmonic'), "'harmonic' would decode"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      synthesize.synthesize(run, dataset, output_dir, codec=codec)
+  dataset.info['checkpoint'] = {'step': 7}
+  with pytest.raises(ValueError, match=r'has those of .*7'):
+    synthesize.synthesize(run, dataset, output_dir)
+  assert not output_dir.exists()
+
+
+def test_figures_alone_without_the_checkpoint(folder, run, caplog):
+  summary = synthesize.synthesize(
+    run, run.open_dataset(), folder / 'figures', num_notes=1, pitches=[60]
+  )
+  assert 'set --nsynth_checkpoint_path' in caplog.text
+  assert summary['samples'][0]['sample'] is None
+  assert (folder / 'figures' / summary['samples'][0]['figure']).exists()
+
+
+def test_full_disk(folder, monkeypatch):
+  def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  writer = Writer(folder, codec_choice.choose_codec('harmonic'))
+  monkeypatch.setattr(files.os, 'replace', full)
+  with pytest.raises(OSError, match='No space left'):
+    writer.write_audio('full.wav', np.zeros(64_000, np.float32), 60)
+  assert not list(folder.glob('*full.wav*'))
