@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
 
-_RIDGE = 1e-6  # of the mean variance; keeps a constant channel from a density
+_RIDGE = 1e-6  # of the mean variance; a constant channel has no density else
 
 
 def repeat_mean_frame(notes: np.ndarray) -> np.ndarray:
@@ -114,7 +114,7 @@ class Autoregression:
     pairs = np.concatenate([frames[:, :-1], frames[:, 1:]], axis=2)
     mean, cov = _moments(pairs.reshape(-1, 2 * width))
     before, after = slice(None, width), slice(width, None)
-    # (In the ridge's presence the matrix of a constant channel is 0.)
+    # With the ridge, a constant channel says nothing of the next frame.
     matrix = np.linalg.solve(_ridged(cov[before, before]), cov[before, after]).T
     noise_cov = (
       cov[after, after]

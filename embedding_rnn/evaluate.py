@@ -22,6 +22,10 @@ from typing import Any
 
 from absl import app, flags, logging
 
+# TensorFlow reads it when it starts: warnings of its compiler are no news.
+if __name__ == '__main__':
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
 from embedding_rnn import (
   checkpoints,
   commands,
@@ -35,8 +39,6 @@ from embedding_rnn import (
 from embedding_rnn.codec import Codec
 from embedding_rnn.splits import SPLITS
 from embedding_rnn.trained_run import Run, load_run
-
-flags.disclaim_key_flags()  # they belong to the command that defines them
 
 _COLUMNS = {
   'code_size': 'code',
@@ -262,7 +264,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  # TensorFlow reads it when it starts: warnings of its compiler are no news.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   define_flags()
   app.run(commands.report_errors(main))
