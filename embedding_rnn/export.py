@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from embedding_rnn import checkpoints, commands, files
+from embedding_rnn import checkpoints, commands, files, outputs
 from embedding_rnn.decoder import Decoder
 from embedding_rnn.trained_run import Run, load_run
 from embedding_rnn.transforms import Transforms
@@ -71,6 +71,7 @@ def export_run(run: Run, output_dir: str | os.PathLike[str]) -> pathlib.Path:
     raise FileExistsError(
       f"'{output_dir}' exists already; choose another output_dir."
     )
+  outputs.make_output_dir(output_dir.parent)
   servable = _Servable(run)  # It holds weights that graphs do not keep alive.
   functions = {
     name: tf.function(function, autograph=False).get_concrete_function(**inputs)

@@ -12,6 +12,9 @@ import embedding_rnn
 from embedding_rnn import export
 from embedding_rnn.trained_run_test import make_data, make_run
 
+# A second process imports TensorFlow, and much is traced.
+pytestmark = pytest.mark.slow
+
 RUNS = {
   'conditional': (
     'model=hyper,num_layers=2,hyper_lstm_size=4,hyper_embedding_size=3,'
@@ -190,6 +193,10 @@ def test_bad_numbers_are_refused(folder, results):
 def test_whole_or_not_at_all(folder, runs, tmp_path, monkeypatch):
   with pytest.raises(FileExistsError, match='exists already'):
     export.export_run(runs['unconditional'], tmp_path)
+  (tmp_path / 'file').touch()
+  with pytest.raises(OSError, match='Cannot write to the folder'):
+    export.export_run(runs['unconditional'], tmp_path / 'file' / '1')
+  (tmp_path / 'file').unlink()
 
   def full_disk(module, path, *args):
     with open(f'{path}/saved_model.pb', 'wb'):

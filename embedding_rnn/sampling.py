@@ -76,8 +76,8 @@ def sample(
     None if x is None else tf.gather(x, rows) for x in (pitches, z, goal, pull)
   )
   shape = [len(rows), num_frames, model.width]
-  uniform = tf.random.stateless_uniform(shape, [seed, 1])
-  normal = tf.random.stateless_normal(shape, [seed, 2])
+  uniform = tf.random.stateless_uniform(shape, _seed_pair(seed, 1))
+  normal = tf.random.stateless_normal(shape, _seed_pair(seed, 2))
   controls = (
     tf.constant(temperature, tf.float32),
     tf.constant(temperature_2, tf.float32),
@@ -126,7 +126,11 @@ def draw_latents(model, num_notes: int, seed: int | None = None) -> tf.Tensor:
   if num_notes < 1:
     raise ValueError(f'num_notes={num_notes}: expected at least 1.')
   shape = [num_notes, model.hps.z_size]
-  return tf.random.stateless_normal(shape, [_concrete(seed), 0])
+  return tf.random.stateless_normal(shape, _seed_pair(_concrete(seed), 0))
+
+
+def _seed_pair(seed: int, purpose: int) -> tf.Tensor:
+  return tf.constant([seed, purpose], tf.int64)
 
 
 def _concrete(seed: int | None) -> int:

@@ -246,7 +246,8 @@ class Run:
       ValueError: as `sample`, or if num_given is not from 1 to T' and to T.
     """
     notes = self._check_notes(notes)
-    num_frames = num_frames or self.hps.max_seq_len
+    if num_frames is None:
+      num_frames = self.hps.max_seq_len
     if not 1 <= num_given <= min(notes.shape[1], num_frames):
       raise ValueError(
         f'num_given={num_given}: expected from 1 to the {notes.shape[1]} '
