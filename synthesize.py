@@ -1,10 +1,15 @@
-"""Writes notes of a trained run: reconstructions and samples, .wav and .png.
+r"""Makes notes of a trained run, and a page to hear and see them on.
 
-Example:
-  python synthesize.py --run_dir=logs/default_local --pitches=48,60,72 --seed=1
+Examples:
+  python synthesize.py --run_dir=logs/default_local
+  python synthesize.py --run_dir=logs/default_local --num_notes=50 --greedy=mean
+  python synthesize.py --run_dir=logs/default_local --num_notes=0 \
+    --pitches=48,60,72 --temperature=0.7 --temperature_2=0.2 --seed=1
+  python synthesize.py --run_dir=logs/default_local --interpolate=12,80 \
+    --combine=12,80,97 --sweep=12 --num_given=30 --gap=40,70
 
 Held-out notes are reconstructed, and a new note is sampled for each pitch. The
-files go to run_dir/synthesis, where summary.json lists them.
+files go to run_dir/synthesis; index.html shows them, summary.json lists them.
 """
 
 import os
@@ -14,8 +19,9 @@ from absl import app
 # TensorFlow reads it when it starts: warnings of its compiler are no news.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
-from embedding_rnn import commands, synthesize
-
 if __name__ == '__main__':
+  # Not above: processes that draw figures import this file, too.
+  from embedding_rnn import commands, synthesize
+
   synthesize.define_flags()
   app.run(commands.report_errors(synthesize.main))

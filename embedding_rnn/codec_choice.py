@@ -155,12 +155,11 @@ def expect_codec(
 
 
 def codec_from_flags(info: Mapping[str, Any], seq_width: int) -> Codec | None:
-  """`codec_of_data` as the flags of `define_flags` say; None if unset."""
+  """`codec_of_data` as the flags of `define_flags` say."""
   args = flags.FLAGS
-  chosen = args.codec, args.nsynth_checkpoint_path, args.averaged
-  if chosen == (None, None, None):
-    return None
-  return codec_of_data(info, seq_width, *chosen)
+  return codec_of_data(
+    info, seq_width, args.codec, args.nsynth_checkpoint_path, args.averaged
+  )
 
 
 def _expect_name(known: str | None, name: str | None) -> None:

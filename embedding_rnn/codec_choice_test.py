@@ -94,7 +94,9 @@ def test_another_width():
 
 def test_flags(parse_flags):
   parse_flags(codec_choice.define_flags, [])
-  assert codec_choice.codec_from_flags({'codec': 'harmonic'}, 16) is None
+  codec = codec_choice.codec_from_flags({'codec': 'harmonic'}, 16)
+  assert codec.name == 'harmonic'
+  assert codec_choice.codec_from_flags({}, 16) is None
   flags = codec_choice.flags.FLAGS
   flags.codec, flags.nsynth_checkpoint_path, flags.averaged = (
     'wavenet',

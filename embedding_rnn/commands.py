@@ -4,6 +4,9 @@ import functools
 import io
 import logging as python_logging
 import math
+import os
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -56,6 +59,14 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
     return 0
 
   return reporting
+
+
+def command_line() -> str:
+  """The command that runs now, to be given again in a shell."""
+  main = sys.modules['__main__']
+  spec = getattr(main, '__spec__', None)
+  program = ['-m', spec.name] if spec else [os.path.relpath(sys.argv[0])]
+  return shlex.join(['python', *program, *sys.argv[1:]])
 
 
 def make_table(rows: Sequence[Mapping[str, object]]) -> Table:

@@ -17,7 +17,7 @@ import gc
 import math
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import app, flags, logging
@@ -28,13 +28,13 @@ if __name__ == '__main__':
 
 from embedding_rnn import (
   checkpoints,
+  codec_choice,
   commands,
-  data,
   evaluation,
+  figures,
   files,
   outputs,
   report,
-  synthesize,
 )
 from embedding_rnn.codec import Codec
 from embedding_rnn.splits import SPLITS
@@ -61,6 +61,10 @@ _UNITS = (
 )
 
 
+def _codec_of(run: Run) -> Codec | None:
+  return codec_choice.codec_of_data(run.info, run.hps.seq_width)
+
+
 def evaluate_runs(
   run_dirs: Mapping[str, str | os.PathLike[str]],
   *,
@@ -70,6 +74,7 @@ def evaluate_runs(
   num_importance_samples: int = 32,
   num_decoded_notes: int = 32,
   seed: int = 0,
+  choose_codec: Callable[[Run], Codec | None] = _codec_of,
 ) -> dict[str, Any]:
   """Measures runs and writes metrics.json and metrics.txt for each.
 
@@ -81,6 +86,7 @@ def evaluate_runs(
     num_importance_samples: as above.
     num_decoded_notes: as above.
     seed: as above.
+    choose_codec: gives what decodes the notes of a run.
 
   Returns:
     Under 'runs' by name what `evaluation.evaluate` gives; under 'failed' by
@@ -103,7 +109,7 @@ def evaluate_runs(
         dataset,
         split=split,
         num_decoded_notes=num_decoded_notes,
-        codec=_codec_of(run, dataset) if num_decoded_notes else None,
+        codec=choose_codec(run) if num_decoded_notes else None,
         seed=seed,
       )
     return evaluation.measure(
@@ -125,14 +131,6 @@ def evaluate_runs(
       logging.error('%s failed: %s: %s', name, type(error).__name__, error)
       failed[name] = str(error)
   return {'runs': results, 'failed': failed}
-
-
-def _codec_of(run: Run, dataset: data.NoteDataset) -> Codec | None:
-  try:
-    return synthesize.dataset_codec(dataset, run.hps.seq_width)
-  except ValueError as error:
-    logging.warning('No audio is measured: %s', error)
-    return None
 
 
 def _unconditional_beside(run: Run) -> Run | None:
@@ -194,6 +192,18 @@ def _row(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
   return row | {'values': density['variables'] if density else None}
 
 
+def _draw_errors(results: Mapping[str, Any], folder: pathlib.Path) -> None:
+  """Draws figure 6 of 2017: the errors of all notes in each run."""
+  errors = {
+    name: result['models']['run']['mse_per_note']
+    for name, result in results.items()
+  }
+  errors = {name: values for name, values in errors.items() if values}
+  if errors:
+    figure = figures.errors_figure(errors, title='Held-out notes')
+    outputs.write_figure(folder / 'errors.png', figure)
+
+
 def define_flags() -> None:
   """Defines the flags of `main`."""
   flags.DEFINE_string(
@@ -215,6 +225,7 @@ def define_flags() -> None:
     'num_decoded_notes', 32, 'Notes to decode to audio; 0 for no audio.'
   )
   flags.DEFINE_integer('seed', 0, 'The same seed gives the same numbers.')
+  codec_choice.define_flags()
 
 
 def main(argv: list[str]) -> None:
@@ -246,9 +257,13 @@ def main(argv: list[str]) -> None:
     num_importance_samples=args.num_importance_samples,
     num_decoded_notes=args.num_decoded_notes,
     seed=args.seed,
+    choose_codec=lambda run: codec_choice.codec_from_flags(
+      run.info, run.hps.seq_width
+    ),
   )
   if is_sweep:
     text = format_runs(results)
+    _draw_errors(results['runs'], folder)
     files.write_json(folder / evaluation.METRICS, results)
     files.write_text(folder / evaluation.TABLE, text + '\n')
     logging.info('%s', text)

@@ -318,8 +318,13 @@ def _plain(value: Any) -> Any:
   return value
 
 
-def format_metrics(result: Mapping[str, Any]) -> str:
-  """What `evaluate` gives, as a table: a column for each model."""
+def tabulate(
+  result: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], str]:
+  """What `evaluate` gives as rows of a table, and what to know of them.
+
+  The table has a row for each measure and a column for each model.
+  """
   models = result['models']
   headings = HEADINGS | {'run': result['name']}
   rows = [
@@ -329,18 +334,22 @@ def format_metrics(result: Mapping[str, Any]) -> str:
     if any(model[key] is not None for model in models.values())
   ]
   run = models['run']
-  lines = [
-    commands.format_table(rows),
-    '',
+  note = (
     f'A note has {run["density"]["values_per_note"]} values: '
-    f'{run["density"]["variables"]}.',
-  ]
+    f'{run["density"]["variables"]}.'
+  )
   if run['likelihood'] == 'bound':
-    lines.append(
-      'The negative log likelihood of the run is an upper bound, from '
+    note += (
+      '\nThe negative log likelihood of the run is an upper bound, from '
       f'{result["num_importance_samples"]} latents a note; others are exact.'
     )
-  return '\n'.join(lines)
+  return rows, note
+
+
+def format_metrics(result: Mapping[str, Any]) -> str:
+  """What `evaluate` gives, as text for people."""
+  rows, note = tabulate(result)
+  return f'{commands.format_table(rows)}\n\n{note}'
 
 
 def write_metrics(

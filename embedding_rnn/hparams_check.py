@@ -2,6 +2,30 @@
 
 from embedding_rnn.hparams import HParams
 
+# What shapes a model and the format of its data; the others are of training.
+MODEL_HPARAMS = (
+  'max_seq_len',
+  'seq_width',
+  'context_vec_size',
+  'unconditional',
+  'model',
+  'rnn_size',
+  'num_layers',
+  'num_mixture',
+  'enc_model',
+  'enc_rnn_size',
+  'bidir',
+  'z_size',
+  'no_sample_vae',
+  'clip_z_with_tanh',
+  'hyper_lstm_size',
+  'hyper_embedding_size',
+  'hyper_use_layer_norm',
+  'difference_input',
+  'pca_dim_reduce',
+  'n_pca_components',
+)
+
 
 def check_hparams(hps: HParams) -> None:
   """Raises ValueError for values that make no model, or no training of it."""

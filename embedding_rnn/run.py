@@ -16,6 +16,7 @@ from absl import flags, logging
 
 from embedding_rnn import (
   codec_choice,
+  commands,
   experiments,
   jobs,
   notes,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
 _NUM_NOTES = 8  # reconstructed at the end of default_run
-_SAMPLE_PITCHES = (48, 60, 72)
 
 
 def obey_flags() -> bool:
@@ -140,16 +140,18 @@ def _evaluate_and_synthesize(
 
   if not distribution.is_chief(distribution.choose_strategy()):
     return
+  seed = flags.FLAGS.seed
   dataset = run.open_dataset(flags.FLAGS.data_dir)
-  result = evaluation.evaluate(
+  codec = codec_choice.codec_from_flags(run.info, run.hps.seq_width)
+  metrics = evaluation.evaluate(
     run,
     dataset,
     unconditional_run=unconditional_run,
-    codec=synthesize.dataset_codec(dataset, run.hps.seq_width),
-    seed=flags.FLAGS.seed,
+    codec=codec,
+    seed=seed,
   )
-  evaluation.write_metrics(run.folder, result)
-  logging.info('%s', evaluation.format_metrics(result))
+  evaluation.write_metrics(run.folder, metrics)
+  logging.info('%s', evaluation.format_metrics(metrics))
   num_notes = 0
   if unconditional_run:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
@@ -158,15 +160,14 @@ def _evaluate_and_synthesize(
     run,
     dataset,
     output_dir,
-    num_notes=num_notes,
-    pitches=_SAMPLE_PITCHES,
-    greedy='mean',
-    seed=flags.FLAGS.seed,
-    codec=codec_choice.codec_from_flags(run.info, run.hps.seq_width),
+    synthesize.Plan(num_notes=num_notes, greedy='mean', seed=seed),
+    codec=codec,
+    metrics=metrics,
+    command=commands.command_line(),
   )
   logging.info('%s', synthesize.format_summary(summary))
-  logging.info('Audio and figures: %s', output_dir)
   logging.info('The run: %s', run.folder)
+  logging.info('Listen to it: %s', output_dir / synthesize.PAGE)
 
 
 def define_flags() -> None:
@@ -294,14 +295,7 @@ def _check_data(data_dir: str, hps: HParams) -> None:
     data_dir, (hps.data_set, hps.pitch_set, hps.velocity_set)
   )
   dataset = data.open_dataset(data_dir, hps, training.SPLIT_SEED)
-  args = flags.FLAGS
-  codec_choice.codec_of_data(
-    dataset.info,
-    hps.seq_width,
-    args.codec,
-    args.nsynth_checkpoint_path,
-    args.averaged,
-  )
+  codec_choice.codec_from_flags(dataset.info, hps.seq_width)
 
 
 def _train_here(

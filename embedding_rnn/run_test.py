@@ -56,7 +56,6 @@ def test_default_run_trains_compares_and_writes_notes(
     logging, 'info', lambda text, *values: lines.append(text % values)
   )
   monkeypatch.setattr(run, '_NUM_NOTES', 1)
-  monkeypatch.setattr(run, '_SAMPLE_PITCHES', (60,))
   flags(f'--hparam={TINY}', data_dir=tiny_data_dir)
   run.default_run(local=True, exp_name='tiny')
   folder = tmp_path / 'logs' / 'tiny'
@@ -65,19 +64,22 @@ def test_default_run_trains_compares_and_writes_notes(
   assert trained_run.hps.rnn_size == baseline.hps.rnn_size == 16
   assert (trained_run.hps.unconditional, baseline.hps.unconditional) == (0, 1)
   summary = json.loads((folder / 'synthesis' / 'summary.json').read_text())
-  assert len(summary['reconstructions']) == len(summary['samples']) == 1
+  sections = [note['section'] for note in summary['notes']]
+  assert sections == ['reconstruction', 'sample', 'sample', 'sample']
   for name in (
-    summary['reconstructions'][0]['reconstruction']['file'],
-    summary['samples'][0]['figure'],
+    summary['notes'][0]['audio']['made']['file'],
+    summary['notes'][1]['figures']['note'],
   ):
     assert (folder / 'synthesis' / name).stat().st_size > 10_000
+  page = (folder / 'synthesis' / 'index.html').read_text()
+  assert 'negative log likelihood' in page
   measured = json.loads((folder / 'metrics.json').read_text())
   assert measured['models']['unconditional']['mse'] > 0
   for said in (
     '12 test notes',
     'reconstruction: mean squared error',
     'unconditional',
-    f'Audio and figures: {folder / "synthesis"}',
+    f'Listen to it: {folder / "synthesis" / "index.html"}',
     f'tensorboard --logdir={tmp_path / "logs"}',
     'Finished after',
   ):

@@ -1,36 +1,47 @@
-"""From a trained run to notes: reconstructions and samples, to hear and to see.
+"""From a trained run to notes that one can hear and see, on one page.
 
 In a notebook:
 
   run = embedding_rnn.load_run('logs/default_local')
   dataset = run.open_dataset()
-  summary = synthesize(run, dataset, 'notes_to_hear', pitches=[48, 60, 72])
+  plan = Plan(num_notes=4, pitches=(48, 60, 72), greedy='mean')
+  summary = synthesize(run, dataset, 'notes_to_hear', plan)
 """
 
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
 import os
-import re
-from collections.abc import Iterator, Sequence
+import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from absl import flags, logging
-from tqdm import tqdm
 
-from embedding_rnn import codec as codecs
 from embedding_rnn import (
   codec_choice,
   commands,
   data,
-  figures,
+  evaluation,
   files,
-  metrics,
+  note_makers,
+  note_page,
   outputs,
 )
+from embedding_rnn import plan as plans
+from embedding_rnn.codec import Codec
+from embedding_rnn.note_makers import Originals
+from embedding_rnn.piece import Piece
+from embedding_rnn.plan import Plan
 from embedding_rnn.trained_run import Run, load_run
 
-_NUM_PITCHES = 128  # MIDI
-_GREEDY = {'no': False, 'component': True, 'mean': 'mean'}
-_MAX_OVERVIEW = 6  # notes side by side that one can still see
+PAGE = note_page.FILE_NAME
+
+_NUM_SIDE_BY_SIDE = 6  # notes that one can still see
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
@@ -39,74 +50,125 @@ def synthesize(
   run: Run,
   dataset: data.NoteDataset,
   output_dir: str | os.PathLike[str],
+  plan: Plan | None = None,
   *,
-  num_notes: int = 8,
-  pitches: Sequence[int] = (48, 60, 72),
-  temperature: float = 1.0,
-  temperature_2: float = 1.0,
-  greedy: bool | str = False,
-  seed: int = 0,
-  codec: codecs.Codec | None = None,
+  codec: Codec | None = None,
+  just_figures: bool = False,
+  metrics: dict[str, Any] | None = None,
+  command: str = '',
 ) -> dict[str, Any]:
-  """Writes reconstructions of held-out notes, and new notes.
+  """Makes notes, and writes them as audio, figures and a page.
 
-  For each note there is audio (.wav, 16-bit) and a figure (.png);
-  `summary.json` lists all that belongs together and what was measured. The same
-  arguments give the same bytes. Data that names no codec give figures alone.
+  For each note there is audio (.wav, 16-bit) and figures (.png). index.html
+  shows all of them; summary.json lists what belongs together and what was
+  measured. The same arguments give the same bytes.
 
   Args:
     run: a trained run.
     dataset: its data, see `Run.open_dataset`.
     output_dir: made if it is not there; files of the same names are replaced.
-    num_notes: how many notes of the test split to reconstruct, spread evenly
-      over the instrument families. For an unconditional run, which cannot
-      reconstruct, it must be 0.
-    pitches: the MIDI pitch of each new note.
-    temperature: of the choice of a mixture component, above 0.
-    temperature_2: of a component's noise, at least 0.
-    greedy: True takes the likeliest component, 'mean' the mixture's mean.
-    seed: of the choice of notes and of all randomness, at least 0.
-    codec: to decode with; None for that of the run, if that is known and needs
-      no checkpoint. Without one there are figures alone.
+    plan: what to make; `Plan()` if None.
+    codec: to decode with; None for that of the run, if it is known and needs no
+      checkpoint. Without one there are figures alone.
+    just_figures: write no audio, and draw none.
+    metrics: of `evaluation.evaluate`, for the page.
+    command: that does the same again, for the page.
 
   Returns:
-    What `summary.json` holds: the settings, and under 'reconstructions' and
-    'samples' what there is to say of each note. That is its 'figure'; for a
-    reconstruction the 'mse' over its frames and the 'loudness_error_db'; and
-    for each audio ('original', 'reconstruction', 'sample') the file, its
-    'pitch_error_cents' (None where no pitch is heard), and the 'gain_db', below
+    What summary.json holds: 'codec', the plan's values, and under 'notes' what
+    there is to say of each note: its 'section', 'name', 'title', 'pitch',
+    'family', 'figures' and 'audio' (by what it is, such as 'original'), the
+    'mse' against its original, and so on. Of an audio that is the 'file', its
+    'pitch_error_cents' (None where no pitch is heard) and the 'gain_db', below
     0 only where 16 bits could not have held the peak.
 
   Raises:
-    ValueError: for an argument out of range, or data of another codec.
+    ValueError: for a plan that the run or the data cannot fulfil, or data of
+      another codec.
     OSError: if `output_dir` cannot be written to.
   """
-  check_settings(num_notes, pitches, temperature, temperature_2, seed)
+  plan = plan or Plan()
+  plan.check(run, dataset.frames.shape[1])
   codec = _check_codec(run, dataset, codec)
-  if num_notes and not run.model.conditional:
-    raise ValueError(
-      f'num_notes={num_notes}, but an unconditional run has no encoder and '
-      'cannot reconstruct; set num_notes=0.'
-    )
-  rows = choose_rows(dataset, num_notes, seed)
+  sources = _Sources(dataset, plan)
   folder = outputs.make_output_dir(output_dir)
-  settings = {
-    'temperature': float(temperature),
-    'temperature_2': float(temperature_2),
-    'greedy': greedy,
-    'seed': int(seed),
-  }
-  writer = outputs.Writer(folder, codec)
-  reconstructions = _reconstruct(run, dataset, rows, settings, writer)
-  samples = _sample(run, pitches, settings, writer)
+  made = list(_make(run, sources, plan))
+  style = outputs.choose_style(made, codec, run.transforms.pca)
+  decoded = outputs.decode(made, None if just_figures else codec, plan.alphas)
+  first = list(itertools.islice(decoded, _NUM_SIDE_BY_SIDE))
+  records = outputs.write_pieces(
+    itertools.chain(first, decoded), len(made), folder, style
+  )
   summary = {
     'codec': codec.name if codec else None,
-    **settings,
-    'reconstructions': _listed(reconstructions, 'Reconstructing', num_notes),
-    'samples': _listed(samples, 'Sampling', len(pitches)),
+    **dataclasses.asdict(plan),
+    'overviews': outputs.write_overviews(first, folder, style),
+    'notes': records,
   }
   files.write_json(folder / 'summary.json', summary)
+  note_page.write_page(folder, summary, metrics, command)
   return summary
+
+
+def _check_codec(run, dataset, codec) -> Codec | None:
+  """The codec to decode with; an error if it is not that of run and data."""
+  for key in ('codec', 'checkpoint'):
+    expected, found = run.info.get(key), dataset.info.get(key)
+    if found != expected:
+      raise ValueError(
+        f'The run was trained on frames of the {key} {expected!r}, but '
+        f'{dataset.data_dir!r} has those of {found!r}; set data_dir to the '
+        'data of the run.'
+      )
+  if codec is None:
+    return codec_choice.codec_of_data(run.info, run.hps.seq_width)
+  codec_choice.expect_codec(run.info, run.hps.seq_width, codec)
+  return codec
+
+
+class _Sources:
+  """The notes that a plan is about, read and checked before work begins."""
+
+  def __init__(self, dataset: data.NoteDataset, plan: Plan):
+    rows = choose_rows(dataset, plan.num_notes, plan.seed)
+
+    def read(rows):
+      return Originals(dataset, rows, plan.pitch)
+
+    self.held_out = read(rows)
+    self.ends = read(plan.interpolate or ())
+    self.terms = read(plan.combine or ())
+    self.swept = read(() if plan.sweep is None else (plan.sweep,))
+
+
+def _make(run: Run, sources: _Sources, plan: Plan) -> Iterator[Piece]:
+  """All that is planned, in the order of the page."""
+  settings = {'seed': plan.seed, **plan.controls}
+  of_length = {'num_frames': plan.num_frames, **settings}
+  held_out = sources.held_out
+  if len(held_out):
+    yield from note_makers.reconstructions(run, held_out, **settings)
+  if len(held_out) and plan.num_given:
+    yield from note_makers.continuations(
+      run, held_out, plan.num_given, **of_length
+    )
+  if len(held_out) and plan.gap:
+    number = plan.num_candidates
+    yield from note_makers.fillings(
+      run, held_out, plan.gap, num_candidates=number, **settings
+    )
+  if plan.pitches:
+    yield from note_makers.samples(run, plan.pitches, **of_length)
+  if plan.interpolate:
+    yield from note_makers.interpolation(
+      run, sources.ends, plan.num_steps, plan.interpolation, **of_length
+    )
+  if plan.combine:
+    yield from note_makers.combination(run, sources.terms, **of_length)
+  if plan.sweep is not None:
+    yield from note_makers.sweep(
+      run, sources.swept, plan.sweep_pitches, **of_length
+    )
 
 
 def choose_rows(
@@ -144,159 +206,18 @@ def choose_rows(
   return rows[chosen[np.argsort(families[chosen], kind='stable')]]
 
 
-def check_settings(
-  num_notes: int,
-  pitches: Sequence[int],
-  temperature: float,
-  temperature_2: float,
-  seed: int,
-) -> None:
-  """Raises ValueError for arguments of `synthesize` that are out of range."""
-  if num_notes < 0 or num_notes + len(pitches) == 0:
-    raise ValueError(
-      f'num_notes={num_notes} and pitches={list(pitches)}: expected at least '
-      'one note to reconstruct or to sample.'
-    )
-  for pitch in pitches:
-    if not 0 <= pitch < _NUM_PITCHES or pitch != int(pitch):
-      raise ValueError(
-        f'pitch {pitch}: expected a MIDI pitch from 0 to {_NUM_PITCHES - 1} '
-        '(60 is middle C).'
-      )
-  if not 0 < temperature < np.inf:
-    raise ValueError(f'temperature={temperature}: expected more than 0.')
-  if not 0 <= temperature_2 < np.inf:
-    raise ValueError(f'temperature_2={temperature_2}: expected at least 0.')
-  if seed < 0:
-    raise ValueError(f'seed={seed}: expected at least 0.')
-
-
-def _check_codec(run, dataset, codec) -> codecs.Codec | None:
-  """The codec to decode with; an error if it is not that of run and data."""
-  for key in ('codec', 'checkpoint'):
-    expected, found = run.info.get(key), dataset.info.get(key)
-    if found != expected:
-      raise ValueError(
-        f'The run was trained on frames of the {key} {expected!r}, but '
-        f'{dataset.data_dir!r} has those of {found!r}; set data_dir to the '
-        'data of the run.'
-      )
-  if codec is None:
-    return codec_choice.codec_of_data(run.info, run.hps.seq_width)
-  codec_choice.expect_codec(run.info, run.hps.seq_width, codec)
-  return codec
-
-
-def _listed(notes: Iterator[dict], description: str, total: int) -> list[dict]:
-  if not total:
-    return []
-  return list(tqdm(notes, desc=description, total=total, unit='note'))
-
-
-def _reconstruct(run, dataset, rows, settings, writer) -> Iterator[dict]:
-  """Reconstructs and writes notes; yields what is said of each."""
-  notes, one_hots = dataset.notes(rows)
-  pitches = one_hots.argmax(axis=1)
-  made = run.reconstruct(notes, one_hots, **settings)
-  audios = writer.decode(notes, pitches)
-  made_audios = writer.decode(made, pitches)
-  names = []
-  for i, row in enumerate(rows.tolist()):
-    pitch = int(pitches[i])
-    family, title = _describe(dataset, row, pitch)
-    names.append(f'{family}, MIDI {pitch}')
-    stem = f'reconstruction_{i:03d}_{_file_name(family)}_p{pitch:03d}'
-    figure = figures.note_figure(
-      notes[i],
-      made[i],
-      audios[i],
-      made_audios[i],
-      title=title,
-      midi_pitch=pitch,
-      **writer.timing,
-    )
-    yield {
-      'name': stem,
-      'row': row,
-      'pitch': pitch,
-      'mse': float(np.mean(np.square(notes[i] - made[i]))),
-      'figure': writer.write_figure(f'{stem}.png', figure),
-      'original': writer.write_audio(f'{stem}_original.wav', audios[i], pitch),
-      'reconstruction': writer.write_audio(
-        f'{stem}_reconstruction.wav', made_audios[i], pitch
-      ),
-      'loudness_error_db': metrics.loudness_error_db(audios[i], made_audios[i])
-      if writer.codec
-      else None,
-    }
-  some = slice(_MAX_OVERVIEW)
-  figure = figures.overview_figure(
-    notes[some],
-    made[some],
-    audios[some],
-    made_audios[some],
-    names=names[some],
-    title='Held-out notes and their reconstructions',
-    **writer.timing,
-  )
-  writer.write_figure('reconstructions.png', figure)
-
-
-def _sample(run, pitches, settings, writer) -> Iterator[dict]:
-  """Samples and writes notes; yields what is said of each."""
-  pitches = np.asarray(pitches, int)
-  made = run.sample(pitches, **settings)
-  audios = writer.decode(made, pitches)
-  for i, pitch in enumerate(pitches.tolist()):
-    stem = f'sample_{i:03d}_p{pitch:03d}'
-    figure = figures.sample_figure(
-      made[i],
-      audios[i],
-      midi_pitch=pitch,
-      title=f'New note, MIDI pitch {pitch}',
-      **writer.timing,
-    )
-    yield {
-      'name': stem,
-      'pitch': pitch,
-      'figure': writer.write_figure(f'{stem}.png', figure),
-      'sample': writer.write_audio(f'{stem}.wav', audios[i], pitch),
-    }
-
-
-def _describe(dataset, row, pitch) -> tuple[str, str]:
-  """A note's family and its title."""
-  family = name = None
-  if dataset.instrument_family_ids is not None:
-    family_id = int(dataset.instrument_family_ids[row])
-    names = dataset.info.get('instrument_families')
-    family = names[family_id] if names else f'family{family_id}'
-  if dataset.instrument_ids is not None:
-    instrument_id = int(dataset.instrument_ids[row])
-    names = dataset.info.get('instruments')
-    name = names[instrument_id] if names else f'instrument {instrument_id}'
-  title = name or family or f'note {row}'
-  velocity = int(np.argmax(dataset.velocities[row]))
-  title = f'{title}, MIDI pitch {pitch}, velocity {velocity}'
-  return family or 'note', title
-
-
-def _file_name(text: str) -> str:
-  return re.sub(r'[^A-Za-z0-9]+', '_', text).strip('_') or 'note'
-
-
 def format_summary(summary: dict[str, Any]) -> str:
   """What `synthesize` gives as a table for people."""
   rows = []
-  for note in summary['reconstructions'] + summary['samples']:
-    made = note.get('reconstruction') or note.get('sample') or {}
-    original = note.get('original') or {}
+  for note in summary['notes']:
+    audio = note['audio']
+    made = audio.get('made', {})
     rows.append(
       {
         'note': note['name'],
         'MSE': note.get('mse'),
         'pitch error (cents)': made.get('pitch_error_cents'),
-        'of the original': original.get('pitch_error_cents'),
+        'of the original': audio.get('original', {}).get('pitch_error_cents'),
         'loudness error (dB)': note.get('loudness_error_db'),
         'gain (dB)': made.get('gain_db'),
       }
@@ -313,26 +234,14 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'output_dir', None, 'Folder to write to; default: run_dir/synthesis.'
   )
-  flags.DEFINE_integer(
-    'num_notes', 8, 'Held-out notes to reconstruct, over all families.'
+  flags.DEFINE_string(
+    'hparam',
+    '',
+    'Hyperparameters as name=value,name=value that the run must have.',
   )
-  flags.DEFINE_list(
-    'pitches', ['48', '60', '72'], 'MIDI pitches of the notes to sample.'
-  )
-  flags.DEFINE_float(
-    'temperature', 1.0, 'Of the choice of a mixture component; above 0.'
-  )
-  flags.DEFINE_float(
-    'temperature_2', 1.0, "Of a component's noise; 0 for none."
-  )
-  flags.DEFINE_enum(
-    'greedy',
-    'no',
-    list(_GREEDY),
-    "Take the likeliest component, or the mixture's mean.",
-  )
-  flags.DEFINE_integer('seed', 0, 'The same seed gives the same files.')
+  flags.DEFINE_bool('just_figures', False, 'Write no audio.')
   codec_choice.define_flags()
+  plans.define_flags()
 
 
 def main(argv: list[str]) -> None:
@@ -341,33 +250,34 @@ def main(argv: list[str]) -> None:
   args = flags.FLAGS
   if args.run_dir is None:
     raise ValueError('Set --run_dir to the folder of a trained run.')
-  pitches = []
-  for text in args.pitches:
-    try:
-      pitches.append(int(text))
-    except ValueError:
-      raise ValueError(
-        f'--pitches: {text!r} is not a whole number; expected MIDI pitches '
-        'with commas between them, such as 48,60,72.'
-      ) from None
-  settings = {
-    'num_notes': args.num_notes,
-    'pitches': pitches,
-    'temperature': args.temperature,
-    'temperature_2': args.temperature_2,
-    'seed': args.seed,
-  }
-  check_settings(**settings)
-  run = load_run(args.run_dir)
+  plan = plans.from_flags()
+  tf.get_logger().setLevel('ERROR')  # each kind of note is traced once
+  run = load_run(args.run_dir, args.hparam)
   dataset = run.open_dataset(args.data_dir)
   output_dir = args.output_dir or os.path.join(args.run_dir, 'synthesis')
   summary = synthesize(
     run,
     dataset,
     output_dir,
-    greedy=_GREEDY[args.greedy],
+    plan,
     codec=codec_choice.codec_from_flags(run.info, run.hps.seq_width),
-    **settings,
+    just_figures=args.just_figures,
+    metrics=_read_metrics(run),
+    command=commands.command_line(),
   )
   logging.info('%s', format_summary(summary))
-  logging.info('Audio and figures are in %s', output_dir)
+  logging.info('Listen to it: %s', os.path.join(output_dir, PAGE))
+
+
+def _read_metrics(run: Run) -> dict[str, Any] | None:
+  """What was measured of the run, if it was."""
+  path = pathlib.Path(run.folder) / evaluation.METRICS
+  if not path.exists():
+    return None
+  try:
+    return json.loads(path.read_text('utf-8'))
+  except ValueError as error:
+    raise ValueError(
+      f"'{path}' is damaged ({error}); measure the run again with "
+      'python -m embedding_rnn.evaluate, or remove the file.'
+    ) from error

@@ -9,63 +9,84 @@ import soundfile
 
 from embedding_rnn import codec as codecs
 from embedding_rnn import outputs, synthesize
+from embedding_rnn.hparams import default_hps
+from embedding_rnn.plan import Plan
 
-_SETTINGS = {'num_notes': 2, 'pitches': (48, 60), 'seed': 3}
+_PLAN = Plan(
+  num_notes=2, pitches=(48, 60), alphas=(0.2, 0.95), temperature_2=0.5, seed=3
+)
+_CODEC = codecs.get_codec('harmonic')
 
 
 def _contents(folder):
   return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def _of_section(summary, section):
+  return [note for note in summary['notes'] if note['section'] == section]
+
+
 @pytest.fixture(scope='module')
 def made(run, tmp_path_factory):
   folder = tmp_path_factory.mktemp('synthesis') / 'new' / 'folder'
-  summary = synthesize.synthesize(
-    run, run.open_dataset(), folder, temperature_2=0.5, **_SETTINGS
-  )
+  dataset = run.open_dataset()
+  summary = synthesize.synthesize(run, dataset, folder, _PLAN, codec=_CODEC)
   return folder, summary
 
 
 def test_writes_what_the_summary_lists_and_nothing_else(made):
   folder, summary = made
-  names = {'summary.json', 'reconstructions.png'}
-  for note in summary['reconstructions']:
-    parts = [note['original']['file'], note['reconstruction']['file']]
-    assert [part.rpartition('_')[2] for part in parts] == [
-      'original.wav',
-      'reconstruction.wav',
+  names = {'summary.json', 'index.html', *summary['overviews'].values()}
+  for note in summary['notes']:
+    names |= {audio['file'] for audio in note['audio'].values()}
+    names |= set(note['figures'].values())
+    assert f'p{note["pitch"]:03d}' in note['name'] or '-' in note['name']
+  assert set(_contents(folder)) == names
+  assert json.loads((folder / 'summary.json').read_text()) == json.loads(
+    json.dumps(summary)
+  )
+  for note in _of_section(summary, 'reconstruction'):
+    assert [audio['file'] for audio in note['audio'].values()] == [
+      f'{note["name"]}_{what}.wav'
+      for what in ('original', 'reconstruction', 'mix_0.20', 'mix_0.95')
     ]
-    assert note['figure'] == f'{note["name"]}.png'
-    assert f'_p{note["pitch"]:03d}' in note['name']
-    names |= {note['figure'], *parts}
-  assert [note['name'] for note in summary['samples']] == [
+    assert set(note['figures']) == {
+      'rainbowgrams',
+      'residual',
+      'stages',
+      'mixes',
+      'components',
+      'likelihood',
+    }
+  assert [note['name'] for note in _of_section(summary, 'sample')] == [
     'sample_000_p048',
     'sample_001_p060',
   ]
-  for note in summary['samples']:
-    names |= {note['figure'], note['sample']['file']}
-  assert set(_contents(folder)) == names
-  assert json.loads((folder / 'summary.json').read_text()) == summary
 
 
 def test_audio_is_what_the_codec_makes_of_the_run(run, made):
   folder, summary = made
-  codec = codecs.get_codec(run.info['codec'])
-  dataset = run.open_dataset()
   settings = {'temperature_2': 0.5, 'seed': 3}
-  rows = [note['row'] for note in summary['reconstructions']]
-  notes, one_hots = dataset.notes(rows)
-  expected = [
-    *codec.decode(notes, one_hots.argmax(1)),
-    *codec.decode(
-      run.reconstruct(notes, one_hots, **settings), one_hots.argmax(1)
-    ),
-    *codec.decode(run.sample([48, 60], **settings), np.array([48, 60])),
-  ]
-  audios = [note['original'] for note in summary['reconstructions']]
-  audios += [note['reconstruction'] for note in summary['reconstructions']]
-  audios += [note['sample'] for note in summary['samples']]
-  for audio, samples in zip(audios, expected, strict=True):
+  reconstructions = _of_section(summary, 'reconstruction')
+  rows = [note['row'] for note in reconstructions]
+  notes, one_hots = run.open_dataset().notes(rows)
+  again = run.reconstruct(notes, one_hots, **settings)
+  mix = 0.2 * again + 0.8 * notes
+  expected = {
+    (note['name'], key): _CODEC.decode(frames[i], note['pitch'])
+    for i, note in enumerate(reconstructions)
+    for key, frames in (
+      ('original', notes),
+      ('made', again),
+      ('mix_0.20', mix),
+    )
+  }
+  sampled = run.sample([48, 60], **settings)
+  for note, frames in zip(_of_section(summary, 'sample'), sampled, strict=True):
+    expected[note['name'], 'made'] = _CODEC.decode(frames, note['pitch'])
+  by_name = {note['name']: note for note in summary['notes']}
+  for (name, key), samples in expected.items():
+    audio = by_name[name]['audio'][key]
     about = soundfile.info(folder / audio['file'])
     assert (about.samplerate, about.channels) == (16000, 1)
     assert about.subtype == 'PCM_16'
@@ -76,24 +97,24 @@ def test_audio_is_what_the_codec_makes_of_the_run(run, made):
 
 
 def test_says_how_far_a_reconstruction_is_from_its_note(run, made):
-  _, summary = made
+  reconstructions = _of_section(made[1], 'reconstruction')
   dataset = run.open_dataset()
-  rows = [note['row'] for note in summary['reconstructions']]
+  rows = [note['row'] for note in reconstructions]
   assert set(rows) <= set(dataset.rows['test'].tolist())
   notes, pitches = dataset.notes(rows)
   again = run.reconstruct(notes, pitches, temperature_2=0.5, seed=3)
-  for i, note in enumerate(summary['reconstructions']):
+  for i, note in enumerate(reconstructions):
     expected = np.mean((notes[i] - again[i]) ** 2)
     assert note['mse'] == pytest.approx(expected, rel=1e-5)
     assert note['loudness_error_db'] > 0
-    assert abs(note['original']['pitch_error_cents']) < 50
+    assert abs(note['audio']['original']['pitch_error_cents']) < 50
 
 
 def test_figures_are_whole_pictures(made):
   folder, _ = made
   for path in folder.glob('*.png'):
     picture = matplotlib.image.imread(path)
-    assert picture.shape[0] >= 500
+    assert picture.shape[0] >= 300
     assert len(np.unique(picture)) > 50
 
 
@@ -101,77 +122,128 @@ def test_same_seed_same_bytes_and_another_seed_others(run, made, tmp_path):
   folder, _ = made
   dataset = run.open_dataset()
   again, other = tmp_path / 'again', tmp_path / 'other'
-  synthesize.synthesize(run, dataset, again, temperature_2=0.5, **_SETTINGS)
+  synthesize.synthesize(run, dataset, again, _PLAN, codec=_CODEC)
   assert _contents(again) == _contents(folder)
-  synthesize.synthesize(run, dataset, other, num_notes=0, pitches=[48], seed=4)
+  plan = Plan(num_notes=0, pitches=(48,), seed=4)
+  synthesize.synthesize(run, dataset, other, plan, codec=_CODEC)
   sample = 'sample_000_p048.wav'
   assert _contents(other)[sample] != _contents(folder)[sample]
 
 
-def test_greedy_without_noise_does_not_depend_on_the_seed(run, tmp_path):
+def test_all_kinds_of_notes(run, tmp_path):
   dataset = run.open_dataset()
-  row = int(dataset.rows['test'][0])
-  notes, pitches = dataset.notes([row])
-  first, second = (
-    run.reconstruct(notes, pitches, greedy=True, temperature_2=0, seed=seed)
-    for seed in (1, 2)
+  plan = Plan(
+    num_notes=1,
+    pitches=(),
+    pitch=55,
+    alphas=(),
+    num_given=40,
+    gap=(10, 30),
+    num_candidates=2,
+    interpolate=(3, 5),
+    num_steps=2,
+    combine=(1, 2, 3),
+    sweep=7,
+    sweep_pitches=(50, 62),
+    num_frames=150,
+    greedy='mean',
   )
-  np.testing.assert_array_equal(first, second)
+  summary = synthesize.synthesize(
+    run, dataset, tmp_path, plan, just_figures=True
+  )
+  counts = {}
+  for note in summary['notes']:
+    counts[note['section']] = counts.get(note['section'], 0) + 1
+    assert note['pitch'] in (50, 55, 62)
+  assert counts == {
+    'reconstruction': 1,
+    'continuation': 1,
+    'filling': 1,
+    'interpolation': 2,
+    'combination': 1,
+    'sweep': 2,
+  }
 
 
-def test_without_a_codec_there_are_figures_alone(run, tmp_path, tiny_data_dir):
-  data_dir = tmp_path / 'data'
-  shutil.copytree(tiny_data_dir, data_dir)
+@pytest.fixture
+def silent_data_dir(tiny_data_dir, tmp_path):
+  """The data of `run`, but it does not say its codec."""
+  data_dir = shutil.copytree(tiny_data_dir, tmp_path / 'data')
   (data_dir / 'dataset.json').unlink()
-  dataset = run.open_dataset(data_dir)
+  return data_dir
+
+
+def test_without_a_codec_or_with_just_figures_there_is_no_audio(
+  run, silent_data_dir, tmp_path
+):
+  info = {key: value for key, value in run.info.items() if key != 'codec'}
+  silent_run = dataclasses.replace(run, info=info)
+  plan = Plan(num_notes=1, pitches=(50,))
+  for some_run, data_dir, codec in (
+    (silent_run, silent_data_dir, None),
+    (run, None, _CODEC),
+  ):
+    folder = tmp_path / f'out_{codec}'
+    summary = synthesize.synthesize(
+      some_run,
+      some_run.open_dataset(data_dir),
+      folder,
+      plan,
+      codec=codec,
+      just_figures=codec is not None,
+    )
+    assert not any(note['audio'] for note in summary['notes'])
+    kinds = {path.suffix for path in folder.iterdir()}
+    assert kinds == {'.png', '.json', '.html'}
+    assert 'sample_000_p050' in synthesize.format_summary(summary)
+
+
+def test_refuses_data_of_another_codec(run, silent_data_dir, tmp_path):
+  dataset = run.open_dataset(silent_data_dir)
   with pytest.raises(ValueError, match=r"codec 'harmonic'.*those of None"):
     synthesize.synthesize(run, dataset, tmp_path / 'out')
-  info = {k: v for k, v in run.info.items() if k != 'codec'}
-  silent = dataclasses.replace(run, info=info)
-  summary = synthesize.synthesize(
-    silent, dataset, tmp_path / 'out', num_notes=1, pitches=[50]
-  )
-  assert summary['codec'] is None
-  assert summary['samples'][0]['sample'] is None
-  names = {path.name for path in (tmp_path / 'out').iterdir()}
-  assert {name.rpartition('.')[2] for name in names} == {'png', 'json'}
-  assert len(names) == 4
-  assert 'sample_000_p050' in synthesize.format_summary(summary)
+  assert not (tmp_path / 'out').exists()
 
 
 def test_an_unconditional_run_only_samples(unconditional_run, tmp_path):
   dataset = unconditional_run.open_dataset()
   with pytest.raises(ValueError, match='cannot reconstruct; set num_notes=0'):
     synthesize.synthesize(unconditional_run, dataset, tmp_path / 'out')
+  plan = Plan(num_notes=0, pitches=(60,))
   summary = synthesize.synthesize(
-    unconditional_run, dataset, tmp_path / 'out', num_notes=0, pitches=[60]
+    unconditional_run, dataset, tmp_path / 'out', plan, codec=_CODEC
   )
-  assert not summary['reconstructions']
+  assert not _of_section(summary, 'reconstruction')
   assert (tmp_path / 'out' / 'sample_000_p060.wav').is_file()
 
 
 @pytest.mark.parametrize(
-  ('change', 'message'),
+  ('plan', 'message'),
   [
-    ({'pitches': [60, 128]}, 'pitch 128: expected a MIDI pitch from 0 to 127'),
-    ({'pitches': [-1]}, 'pitch -1'),
-    ({'pitches': [60.5]}, r'pitch 60\.5'),
-    ({'temperature': 0.0}, r'temperature=0\.0: expected more than 0'),
-    ({'temperature': float('nan')}, 'temperature=nan'),
-    ({'temperature_2': -1.0}, r'temperature_2=-1\.0: expected at least 0'),
-    ({'seed': -1}, 'seed=-1'),
-    ({'num_notes': 0, 'pitches': []}, 'at least one note'),
     ({'num_notes': 13}, 'num_notes=13, but the test split has 12 notes'),
+    ({'interpolate': (0, 36)}, 'There is no note 36'),
+    ({'num_given': 125}, r'num_given=125.*125 frames'),
+    ({'gap': (100, 126)}, r'gap=\(100, 126\)'),
+    ({'gap': (30, 30)}, r'gap=\(30, 30\)'),
   ],
 )
-def test_refuses_bad_settings_before_it_makes_a_folder(
-  run, tmp_path, change, message
+def test_refuses_a_bad_plan_before_it_makes_a_folder(
+  run, tmp_path, plan, message
 ):
   with pytest.raises(ValueError, match=message):
     synthesize.synthesize(
-      run, run.open_dataset(), tmp_path / 'out', **{**_SETTINGS, **change}
+      run, run.open_dataset(), tmp_path / 'out', Plan(**plan)
     )
   assert not (tmp_path / 'out').exists()
+
+
+def test_refuses_a_note_that_is_not_finite(run, tiny_data_dir, tmp_path):
+  data_dir = shutil.copytree(tiny_data_dir, tmp_path / 'data')
+  frames = np.load(data_dir / 'train_z.npy')
+  frames[4, 70, 2] = np.nan
+  np.save(data_dir / 'train_z.npy', frames)
+  with pytest.raises(ValueError, match='nan in row 4, frame 70, channel 2'):
+    run.open_dataset(data_dir)
 
 
 def test_refuses_a_folder_that_cannot_be_written(run, tmp_path):
@@ -195,17 +267,14 @@ def test_chooses_evenly_over_families(run):
 
 
 def test_audio_that_is_too_loud_is_scaled_and_says_so(tmp_path):
-  codec = codecs.get_codec('harmonic')
-  writer = outputs.Writer(tmp_path, codec)
   time = np.arange(16000) / 16000
   sine = np.sin(2 * np.pi * 440 * time).astype(np.float32)
-  quiet = writer.write_audio('quiet.wav', 0.5 * sine, 69)
-  loud = writer.write_audio('loud.wav', 1.5 * sine, 69)
+  quiet = outputs.write_audio(tmp_path / 'quiet.wav', 0.5 * sine, 16000)
+  loud = outputs.write_audio(tmp_path / 'loud.wav', 1.5 * sine, 16000)
   assert quiet['gain_db'] == 0
   assert loud['gain_db'] == pytest.approx(20 * np.log10(0.99 / 1.5), abs=1e-3)
   assert np.abs(soundfile.read(tmp_path / 'quiet.wav')[0]).max() < 0.501
   assert 0.98 < np.abs(soundfile.read(tmp_path / 'loud.wav')[0]).max() < 1
-  assert abs(quiet['pitch_error_cents']) < 5
 
 
 def test_a_file_that_fails_leaves_nothing(tmp_path):
@@ -215,16 +284,28 @@ def test_a_file_that_fails_leaves_nothing(tmp_path):
       raise OSError('the disk is full')
 
   with pytest.raises(OSError, match='disk is full'):
-    outputs.Writer(tmp_path, None).write_figure('figure.png', BadFigure())
+    outputs.write_figure(tmp_path / 'figure.png', BadFigure())
   assert not list(tmp_path.iterdir())
+
+
+def test_hyperparameters_named_by_hand_must_be_those_of_the_run(run):
+  run.expect_hparams('rnn_size=16,model=lstm,pca_dim_reduce=1')
+  hps = default_hps().parse('rnn_size=16,enc_rnn_size=8,z_size=4,num_mixture=2')
+  hps.parse('difference_input=0,pca_dim_reduce=1,n_pca_components=8')
+  run.expect_hparams(hps)  # batch_size, num_steps and so on do not count
+  with pytest.raises(ValueError, match="is 'lstm', not 'hyper'"):
+    run.expect_hparams('model=hyper,rnn_size=16')
+  with pytest.raises(ValueError, match='z_size is 4, not 64'):
+    run.expect_hparams(default_hps())
+  with pytest.raises(ValueError, match='Unknown hyperparameter'):
+    run.expect_hparams('rnnsize=16')
 
 
 @pytest.mark.parametrize(
   ('command', 'error', 'message'),
   [
     ('', ValueError, 'Set --run_dir'),
-    ('--run_dir=x --pitches=60,C4', ValueError, "'C4' is not a whole number"),
-    ('--run_dir=x --pitches=300', ValueError, 'pitch 300'),
+    ('--run_dir=x --pitches=60,C4', ValueError, '--pitches=60,C4: expected'),
     ('--run_dir=x --temperature=0', ValueError, 'temperature=0'),
     ('--run_dir=no_such_run', FileNotFoundError, 'no_such_run'),
   ],

@@ -15,6 +15,7 @@ import tensorflow as tf
 from embedding_rnn import checkpoints, compilation, data, gaps, sampling
 from embedding_rnn.embedding_rnn import Latent, Model
 from embedding_rnn.hparams import HParams
+from embedding_rnn.hparams_check import MODEL_HPARAMS
 from embedding_rnn.transforms import Transforms
 
 
@@ -275,6 +276,31 @@ class Run:
     """
     return open_dataset(data_dir or self.info['data_dir'], self.hps, self.info)
 
+  def expect_hparams(self, hps: HParams | str) -> None:
+    """Raises ValueError if the run has other hyperparameters than expected.
+
+    Args:
+      hps: as 'name=value,name=value', or an HParams of which all that shapes
+        the model and the format of its data is compared.
+    """
+    expected = self.hps.copy()
+    if isinstance(hps, str):
+      expected.parse(hps)
+    else:
+      for name in MODEL_HPARAMS:
+        expected.set_hparam(name, hps.get(name))
+    differing = [
+      f'{name} is {value!r}, not {expected.get(name)!r}'
+      for name, value in self.hps.values().items()
+      if expected.get(name) != value
+    ]
+    if differing:
+      raise ValueError(
+        f'The run at {self.folder!r} has other hyperparameters: '
+        f'{"; ".join(differing)}. Leave them out, for a run knows its own, or '
+        'name the run that was meant.'
+      )
+
   @functools.cached_property
   def _encode(self):
     return tf.function(
@@ -334,11 +360,15 @@ class Run:
     return pitches.astype(np.float32)
 
 
-def load_run(folder: str | os.PathLike[str]) -> Run:
+def load_run(
+  folder: str | os.PathLike[str], hps: HParams | str | None = None
+) -> Run:
   """Loads a run: everything that is needed to use its trained model.
 
   Args:
     folder: the run's folder, `log_root/exp_name`.
+    hps: what the run's hyperparameters should be, if they are known, see
+      `Run.expect_hparams`.
 
   Returns:
     The run, with the weights of the best validation cost. If the newest of them
@@ -347,6 +377,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
   Raises:
     FileNotFoundError: if there is no run, or it has not saved weights yet.
     CheckpointError: for a file that is missing, damaged, or does not fit.
+    ValueError: if the run has other hyperparameters.
   """
   files = checkpoints.read_run(folder)
   save, (weights, costs) = checkpoints.read_save(
@@ -360,7 +391,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
   model = Model(files.hps, checkpoints.precision_of(files))
   source = os.path.join(save.path, checkpoints.WEIGHTS)
   checkpoints.assign_weights(model, weights, source)
-  return Run(
+  run = Run(
     folder=os.fspath(folder),
     hps=files.hps,
     model=model,
@@ -369,6 +400,9 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     step=save.step,
     costs=costs,
   )
+  if hps is not None:
+    run.expect_hparams(hps)
+  return run
 
 
 def describe_dataset(
