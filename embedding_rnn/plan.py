@@ -56,7 +56,7 @@ class Plan:
   alphas: tuple[float, ...] = _MIXES
   num_given: int = 0
   gap: tuple[int, int] | None = None
-  num_candidates: int = 8
+  num_candidates: int = 1
   interpolate: tuple[int, int] | None = None
   num_steps: int = 5
   interpolation: str = 'spherical'
@@ -185,7 +185,7 @@ def define_flags() -> None:
     'Also sample their frames from the first to before the second number anew.',
   )
   flags.DEFINE_integer(
-    'num_candidates', 8, 'With --gap: keep the likeliest of so many.'
+    'num_candidates', 1, 'With --gap: keep the likeliest of so many.'
   )
   flags.DEFINE_list(
     'interpolate', None, 'Two rows of the data: go from one note to the other.'
