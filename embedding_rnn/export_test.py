@@ -18,7 +18,8 @@ pytestmark = pytest.mark.slow
 RUNS = {
   'conditional': (
     'model=hyper,num_layers=2,hyper_lstm_size=4,hyper_embedding_size=3,'
-    'difference_input=1,pca_dim_reduce=1,n_pca_components=3'
+    'difference_input=1,pca_dim_reduce=1,n_pca_components=3,no_sample_vae=1,'
+    'clip_z_with_tanh=1'
   ),
   'unconditional': 'unconditional=1,difference_input=0',
 }

@@ -234,7 +234,7 @@ class Run:
 
     Args:
       notes: `[N, T', seq_width]`.
-      num_given: how many of their frames to keep; the others are not read.
+      num_given: how many of their frames to keep; the others have no effect.
       pitches: as of `sample`.
       z: as of `fill`.
       num_frames: T, of the result; hps.max_seq_len if None.
