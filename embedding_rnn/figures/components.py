@@ -106,7 +106,8 @@ def _draw_weights(figure: Figure, ax: Axes, components: np.ndarray) -> None:
   ax.set_xlabel('channel')
   ax.set_ylabel('component')
   drawing.set_title(ax, 'Weights of the channels')
-  drawing.add_colour_bar(figure, image, [ax], 'weight')
+  ticks = (-1.0, -0.5, 0.0, 0.5, 1.0)
+  drawing.add_colour_bar(figure, image, [ax], 'weight', ticks=ticks)
 
 
 def _draw_paths(

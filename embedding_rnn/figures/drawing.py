@@ -27,7 +27,7 @@ TIME_LABEL = 'time (s)'
 
 _BAR_WIDTH = 0.14  # inches, as all lengths here
 _TITLE_OFFSET = 0.12
-_MAX_INTERVALS = 4  # between ticks, which take most of the time of drawing
+_MAX_INTERVALS = 5  # between ticks, which take most of the time of drawing
 
 
 def make_figure(width: float, height: float, title: str = '') -> Figure:
