@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import json
 import math
+import numbers
 import os
 import pathlib
 import string
@@ -211,8 +212,8 @@ def _check_names(notes: Sequence[Note]) -> None:
 
 
 def _contents(sections: Mapping[str, Sequence[Note]]) -> str:
-  parts = (f'{len(notes)} {name.lower()}' for name, notes in sections.items())
-  return escape(', '.join(parts)) or 'No notes'
+  parts = (f'{name}: {len(notes)}' for name, notes in sections.items())
+  return escape(' · '.join(parts)) or 'No notes'
 
 
 def _overview(
@@ -288,12 +289,12 @@ def _options(options: Iterable[tuple[object, str]]) -> str:
 
 def _sort_values(note: Note) -> dict[str, float]:
   """What a note can be sorted by."""
-  numbers = {
+  values = {
     label: float(value)
     for label, value in note.facts.items()
-    if isinstance(value, int | float) and math.isfinite(value)
+    if isinstance(value, numbers.Real) and math.isfinite(value)
   }
-  return {'pitch': note.pitch, **numbers}
+  return {'pitch': float(note.pitch), **values}
 
 
 def _section(
@@ -315,7 +316,7 @@ def _note(note: Note, sizes: Mapping[str, tuple[int, int]]) -> str:
   text = f'{note.title} {note.name} {note.family or ""} {where}'.lower()
   about = {
     'family': note.family,
-    'pitch': note.pitch,
+    'pitch': float(note.pitch),
     'text': f'{text} {text.replace(_SHARP, "#")}',
     'values': _sort_values(note),
   }

@@ -253,7 +253,8 @@ def test_plays_one_sound_at_a_time(browser):
 
 def test_gives_up_sounds_out_of_sight_and_loads_them_again(browser):
   loaded = """return [...document.querySelectorAll('audio')].filter(
-    (sound) => sound.readyState).length"""
+    (sound) => sound.readyState ||
+      sound.networkState > HTMLMediaElement.NETWORK_IDLE).length"""
   wait(browser, loaded)
   fill_in(browser, 'text', 'no such note')
   assert wait(browser, loaded.replace('length', 'length === 0'))
@@ -336,7 +337,7 @@ def test_can_be_used_without_scripts(browser):
 
 
 def test_a_page_may_have_nothing_but_a_note(tmp_path):
-  note = page.Note('n', 'A note', 'New notes', 60)
+  note = page.Note('n', 'A note', 'New notes', np.int64(60))
   path = page.write(tmp_path, page.Page('Title', [note], 'command', {}))
   html = path.read_text()
   assert 'C4 (60)' in html
