@@ -61,9 +61,38 @@ class Generator(Protocol):
     """Seconds that one sample of all notes takes, measured on a few."""
 
 
-def default_runtime() -> str:
-  """'tensorflow' where there is a GPU, else 'litert'."""
-  return 'tensorflow' if tf.config.list_logical_devices('GPU') else 'litert'
+def choose_runtime(runtime: str | None = None, weights: str = 'float32') -> str:
+  """Checks what is to generate, and with which weights.
+
+  Args:
+    runtime: 'litert', 'tensorflow', or None: the latter where there is a GPU,
+      else the former.
+    weights: 'float32', or 'int8' to round them to 8 bits, which is faster and
+      less exact; for 'litert' only.
+
+  Returns:
+    The runtime.
+
+  Raises:
+    ValueError: for other words, or a runtime that is not there.
+  """
+  if runtime is None:
+    has_gpu = tf.config.list_logical_devices('GPU')
+    runtime = 'tensorflow' if has_gpu else 'litert'
+  for value, choices in ((runtime, BATCH_SIZES), (weights, WEIGHTS)):
+    if value not in choices:
+      raise ValueError(f'{value!r}: expected one of {", ".join(choices)}.')
+  if runtime == 'tensorflow' and weights != 'float32':
+    raise ValueError(
+      f'weights={weights!r} is for a CPU: set runtime to litert, or weights to '
+      'float32.'
+    )
+  if runtime == 'litert' and not importlib.util.find_spec('ai_edge_litert'):
+    raise ValueError(
+      'Fast generation on a CPU needs the package ai-edge-litert: install it, '
+      'or set runtime to tensorflow, which is several times slower.'
+    )
+  return runtime
 
 
 def make_generator(
@@ -77,30 +106,13 @@ def make_generator(
   Args:
     decoder: with weights, which are not to change from now on.
     batch_size: notes that are generated together.
-    weights: one of `WEIGHTS`. With 'int8' they are rounded to 8 bits, which is
-      faster and less exact; for 'litert' only.
-    runtime: 'litert', 'tensorflow', or the default one if None.
-
-  Raises:
-    ValueError: for other words, or a runtime that is not there.
+    weights: see `choose_runtime`, also for errors.
+    runtime: the same.
   """
-  runtime = default_runtime() if runtime is None else runtime
-  for value, choices in ((runtime, BATCH_SIZES), (weights, WEIGHTS)):
-    if value not in choices:
-      raise ValueError(f'{value!r}: expected one of {", ".join(choices)}.')
+  runtime = choose_runtime(runtime, weights)
   if runtime == 'tensorflow':
-    if weights != 'float32':
-      raise ValueError(
-        f'weights={weights!r} is for a CPU: set runtime to litert, or weights '
-        'to float32.'
-      )
     return TensorFlowGenerator(decoder, batch_size)
-  if importlib.util.find_spec('ai_edge_litert') is None:
-    raise ValueError(
-      'Fast generation on a CPU needs the package ai-edge-litert: install it, '
-      'or set runtime to tensorflow, which is several times slower.'
-    )
-  # Where it is not used, it need not be there.
+  # Where it is not used, its package need not be there.
   from embedding_rnn.nsynth import generation_litert  # noqa: PLC0415
 
   return generation_litert.LiteRTGenerator(
@@ -186,20 +198,20 @@ def generate(
   """Generates any number of notes, some at a time.
 
   Args:
-    decoder: see `make_generator`, as for weights, runtime and errors.
+    decoder: with weights.
     encodings: float32 `[N, frames, bottleneck_width]`.
     seed: see `draw_uniform`; the notes' numbers are 0, 1, ...
     greedy: take the likeliest classes; the seed has no effect then.
-    weights: 'float32' or 'int8'.
-    runtime: what generates.
+    weights: see `choose_runtime`, also for errors.
+    runtime: the same.
 
   Returns:
     Codes, int32 `[N, frames * hop_length]`.
   """
-  runtime = default_runtime() if runtime is None else runtime
+  runtime = choose_runtime(runtime, weights)
   num_notes, num_frames, _ = encodings.shape
   codes = np.empty([num_notes, num_frames * decoder.hop_length], np.int32)
-  generator, size = None, BATCH_SIZES.get(runtime, num_notes)
+  generator, size = None, BATCH_SIZES[runtime]
   with tqdm(
     total=codes.size, desc='audio', unit='sample', unit_scale=True, delay=_SOON
   ) as bar:

@@ -183,7 +183,7 @@ class WaveNetAutoencoder(keras.Model):
       greedy: take the likeliest class of each sample; the seed has no effect
         then.
       weights: 'float32', or 'int8' to round them to 8 bits.
-      runtime: what generates; see `generation.make_generator`.
+      runtime: what generates; see `generation.choose_runtime`.
 
     Returns:
       float32 `[B, frames * hop_length]` in -1..1, 16 kHz.

@@ -23,6 +23,7 @@ class WaveNetCodec(Codec):
     checkpoint_path: a folder, a prefix like 'model.ckpt-200000', or one of its
       files; see `WaveNetAutoencoder.restore_tf1_checkpoint`, also for errors.
     averaged: use the moving averages of the weights.
+    weights: 'float32', or 'int8' to decode with weights of 8 bits.
     **sizes: of the `WaveNetAutoencoder`, by default those of the published
       checkpoint.
   """
@@ -34,16 +35,20 @@ class WaveNetCodec(Codec):
     self,
     checkpoint_path: str | os.PathLike[str],
     averaged: bool = False,
+    *,
+    weights: str = 'float32',
     **sizes: int,
   ):
     self._arguments = os.path.abspath(checkpoint_path), averaged, sizes
+    self._weights = weights
     self.num_channels = sizes.get('ae_bottleneck_width', 16)
     self.hop_length = sizes.get('ae_hop_length', 512)
 
   def __reduce__(self):
     """Other processes read the checkpoint themselves."""
     path, averaged, sizes = self._arguments
-    return functools.partial(WaveNetCodec, path, averaged, **sizes), ()
+    make = functools.partial(WaveNetCodec, weights=self._weights, **sizes)
+    return make, (path, averaged)
 
   @property
   def checkpoint(self) -> dict[str, Any]:
@@ -69,7 +74,8 @@ class WaveNetCodec(Codec):
 
   def _decode(self, frames: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
     del midi_pitch
-    return self._decoder[0].generate(frames, seed=0).numpy()
+    model, _ = self._decoder
+    return model.generate(frames, seed=0, weights=self._weights).numpy()
 
   @functools.cached_property
   def _encoder(self) -> tuple[nsynth.WaveNetAutoencoder, int]:
