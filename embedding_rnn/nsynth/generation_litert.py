@@ -27,8 +27,10 @@ from embedding_rnn.nsynth.litert_graph import Graph
 # then arithmetic takes most of its time already.
 _AHEAD = 16
 
-# What one sample of one layer takes is too little for more to share.
+# What a sample takes of a layer is too little for more threads to share; of a
+# narrow layer even for two, which may wait long for one another.
 _MAX_THREADS = 8
+_NARROW = 128
 
 _SIGNAL_OF_CLASS = mu_law.to_signal(
   mu_law.to_codes(np.arange(mu_law.NUM_CLASSES))
@@ -58,11 +60,12 @@ class LiteRTGenerator:
     for i, dilation in enumerate(dilations.tolist()):
       layers.setdefault(math.gcd(dilation, longest), []).append(i)
     self._lengths = [math.gcd(d, longest) for d in dilations.tolist()]
-    self._past = [
-      _Past(decoder, some, length, batch_size, is_int8)
-      for length, some in layers.items()
-    ]
+    # The largest first: for a moment, a graph takes several times its memory.
     self._present = _Present(decoder, batch_size, is_int8)
+    self._past = [
+      _Past(decoder, layers[length], length, batch_size, is_int8)
+      for length in sorted(layers, reverse=True)
+    ]
     self._condition_kernels = np.concatenate(
       [c.kernel.numpy()[0] for c in decoder.condition], axis=1
     )
@@ -195,7 +198,7 @@ class _Past:
       x = graph.input(length * batch_size, 2 * width)
       self._inputs.append(x)
       self._outputs.append(graph.dense(x, kernel.reshape(2 * width, -1)))
-    self._interpreter = graph.finish(self._outputs, _num_threads())
+    self._interpreter = graph.finish(self._outputs, _num_threads(width))
 
   def look_ahead(self, num_samples, places, rings, conditions, past):
     """Puts products and conditions, `[length, B, 2W]`, into a list by layer.
@@ -279,7 +282,7 @@ class _Present:
       is_exact=True,
     )
     self._interpreter = graph.finish(
-      [self._logits, *self._inputs], _num_threads()
+      [self._logits, *self._inputs], _num_threads(decoder.width)
     )
 
   def __call__(self, signal, past, out_condition):
@@ -342,5 +345,7 @@ def draw_classes(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
   return np.minimum(below.sum(axis=1), logits.shape[1] - 1)
 
 
-def _num_threads():
+def _num_threads(width):
+  if width <= _NARROW:
+    return 1
   return min(len(os.sched_getaffinity(0)), _MAX_THREADS)

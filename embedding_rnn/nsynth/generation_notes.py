@@ -207,12 +207,14 @@ class _Generation:
     """Codes so far, and the state after them or None."""
     if names[0] not in self._partial:
       return np.empty([len(names), 0], np.int32), None
-    parts = [self._partial.pop(name) for name in names]
-    codes, signal = (
-      np.stack([getattr(part, field) for part in parts])
-      for field in ('codes', 'signal')
-    )
-    rings = np.stack([part.rings for part in parts], axis=1)
+    first = self._partial[names[0]]
+    codes = np.empty([len(names), len(first.codes)], np.int32)
+    signal = np.empty([len(names), 3], np.float32)
+    shape = len(first.rings), len(names), first.rings.shape[1]
+    rings = np.empty(shape, np.float32)
+    for i, name in enumerate(names):
+      # At full size the rings of 16 notes take 0.2 GB: they move one by one.
+      codes[i], signal[i], rings[:, i] = self._partial.pop(name)
     return codes, State(np.int32(codes.shape[1]), signal, rings)
 
   def _save(self, names, codes, state):

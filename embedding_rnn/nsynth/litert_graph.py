@@ -38,11 +38,9 @@ class Graph:
 
   def __init__(self, is_int8: bool):
     self._is_int8 = is_int8
-    self._graph = schema.SubGraphT(
-      tensors=[], inputs=[], outputs=[], operators=[]
-    )
+    self._graph = _make('SubGraph', tensors=[], inputs=[], operators=[])
     # The first buffer is by convention the empty one.
-    self._buffers = [schema.BufferT()]
+    self._buffers = [_make('Buffer')]
     self._codes = []
 
   def input(self, rows: int, columns: int) -> int:
@@ -66,7 +64,7 @@ class Graph:
       scales = np.abs(kernel).max(axis=1, keepdims=True) / _MAX_INT8
       scales = np.maximum(scales, np.finfo(np.float32).tiny)
       kernel = np.rint(kernel / scales).astype(np.int8)
-    options = schema.FullyConnectedOptionsT(asymmetricQuantizeInputs=True)
+    options = _make('FullyConnectedOptions', asymmetricQuantizeInputs=True)
     inputs = [x, self._constant(kernel, scales)]
     if bias is not None:
       inputs.append(self._constant(bias))
@@ -82,7 +80,7 @@ class Graph:
       inputs = [x, *(self._integers(bound) for bound in bounds)]
       shape = rows, columns // 2
       halves.append(
-        self._operate('SLICE', inputs, shape, schema.SliceOptionsT())
+        self._operate('SLICE', inputs, shape, _make('SliceOptions'))
       )
     return halves
 
@@ -92,7 +90,7 @@ class Graph:
     for start in range(0, len(parts), _MAX_INPUTS):
       some = parts[start : start + _MAX_INPUTS]
       columns = sum(self._shape(part)[1] for part in some)
-      options = schema.ConcatenationOptionsT(axis=1)
+      options = _make('ConcatenationOptions', axis=1)
       shape = self._shape(parts[0])[0], columns
       wholes.append(self._operate('CONCATENATION', some, shape, options))
     return wholes
@@ -103,11 +101,11 @@ class Graph:
 
   def add(self, a: int, b: int) -> int:
     """The sum, element by element."""
-    return self._operate('ADD', [a, b], self._shape(a), schema.AddOptionsT())
+    return self._operate('ADD', [a, b], self._shape(a), _make('AddOptions'))
 
   def multiply(self, a: int, b: int) -> int:
     """The product, element by element."""
-    return self._operate('MUL', [a, b], self._shape(a), schema.MulOptionsT())
+    return self._operate('MUL', [a, b], self._shape(a), _make('MulOptions'))
 
   def sigmoid(self, x: int) -> int:
     """The logistic function."""
@@ -122,12 +120,16 @@ class Graph:
     return self._operate('RELU', [x], self._shape(x))
 
   def finish(self, outputs: Sequence[int], num_threads: int) -> Interpreter:
-    """An interpreter of this graph, whose tensors keep their numbers."""
+    """An interpreter of this graph, whose tensors keep their numbers.
+
+    The graph is no longer usable: it gives up its memory on the way.
+    """
     self._graph.outputs = list(outputs)
-    model = schema.ModelT(
+    model = _make(
+      'Model',
       version=_VERSION,
       operatorCodes=[
-        schema.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=code)
+        _make('OperatorCode', builtinCode=code, deprecatedBuiltinCode=code)
         for code in self._codes
       ],
       subgraphs=[self._graph],
@@ -137,9 +139,11 @@ class Graph:
     size = sum(len(b.data) for b in self._buffers if b.data is not None)
     builder = flatbuffers.Builder(size + 2**20)
     builder.Finish(model.Pack(builder), _IDENTIFIER)
-    interpreter = Interpreter(
-      model_content=bytes(builder.Output()), num_threads=num_threads
-    )
+    del model
+    self._buffers.clear()
+    content = bytes(memoryview(builder.Bytes)[builder.Head() :])
+    del builder
+    interpreter = Interpreter(model_content=content, num_threads=num_threads)
     interpreter.allocate_tensors()
     return interpreter
 
@@ -154,7 +158,8 @@ class Graph:
         schema.BuiltinOptions, type(options).__name__.removesuffix('T')
       )
     self._graph.operators.append(
-      schema.OperatorT(
+      _make(
+        'Operator',
         opcodeIndex=self._codes.index(code),
         inputs=list(inputs),
         outputs=[output],
@@ -167,8 +172,10 @@ class Graph:
   def _constant(self, array, scales=None):
     quantization = None
     if scales is not None:
-      quantization = schema.QuantizationParametersT(
-        scale=scales[:, 0], zeroPoint=np.zeros(len(scales), np.int64)
+      quantization = _make(
+        'QuantizationParameters',
+        scale=scales[:, 0],
+        zeroPoint=np.zeros(len(scales), np.int64),
       )
     return self._add_tensor(
       array.shape, array.dtype, self._add_buffer(array), quantization
@@ -180,11 +187,12 @@ class Graph:
 
   def _add_buffer(self, array):
     content = np.ascontiguousarray(array).view(np.uint8).reshape(-1)
-    self._buffers.append(schema.BufferT(data=content))
+    self._buffers.append(_make('Buffer', data=content))
     return len(self._buffers) - 1
 
   def _add_tensor(self, shape, dtype=np.float32, buffer=0, quantization=None):
-    tensor = schema.TensorT(
+    tensor = _make(
+      'Tensor',
       shape=list(shape),
       type=_TYPES[np.dtype(dtype)],
       buffer=buffer,
@@ -196,3 +204,11 @@ class Graph:
 
   def _shape(self, tensor):
     return self._graph.tensors[tensor].shape
+
+
+def _make(kind, **fields):
+  """An object of LiteRT's format, such as a Tensor; others than given are 0."""
+  made = getattr(schema, f'{kind}T')()
+  for name, value in fields.items():
+    setattr(made, name, value)
+  return made
