@@ -1,206 +1,135 @@
-"""Generation of audio, a sample at a time, as one compiled loop.
+"""Generation of audio from frames, on whatever runs it fastest here."""
 
-A dilated layer reads its inputs of now and of d and 2d samples ago. Those are
-kept in a ring of 2d places for each layer, zero at first, so that a sample
-takes one step and not the whole past (as in arXiv 1611.09482).
-"""
+from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import importlib.util
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
+from tqdm import tqdm
 
-from embedding_rnn import compilation
-from embedding_rnn.nsynth import mu_law
 from embedding_rnn.nsynth.decoder import Decoder
+from embedding_rnn.nsynth.generation_loop import State, TensorFlowGenerator
 
-# Samples, about, that one call of the compiled loop generates.
+WEIGHTS = ('float32', 'int8')
+
+# Notes generated together: with more, a CPU gets no faster, and what is kept of
+# the past takes 13 MB a note at the published sizes.
+BATCH_SIZES = {'litert': 16, 'tensorflow': 64}
+
+# Samples, about, that are generated between two looks at the result.
 _CHUNK_LENGTH = 512
 
-
-class State(NamedTuple):
-  """What generation needs to know of the past; a pause may keep it.
-
-  Attributes:
-    num_samples: generated so far, int32.
-    signal: the last three samples as the decoder reads them, `[B, 3]`.
-    rings: inputs of all dilated layers, `[sum of 2d, B, width]`.
-  """
-
-  num_samples: tf.Tensor
-  signal: tf.Tensor
-  rings: tf.Tensor
+_SOON = 5.0  # seconds, within which nobody misses a progress bar
 
 
-class Generator:
+class Generator(Protocol):
   """A decoder made ready to generate batches of one size.
 
-  Args:
-    decoder: with weights; later changes of them have effect.
-    batch_size: notes that are generated together.
+  Generators of float32 weights give the same codes, beyond rounding, and can go
+  on from each other's states.
+
+  Attributes:
+    hop_length: samples to a frame.
   """
 
-  def __init__(self, decoder: Decoder, batch_size: int):
-    self._decoder = decoder
-    self._batch_size = batch_size
-    self._dilations = np.array([c.dilation for c in decoder.dilated], np.int32)
-    ends = np.cumsum(2 * self._dilations, dtype=np.int32)
-    self._starts = ends - 2 * self._dilations
-    shape = [int(ends[-1]), batch_size, decoder.width]
-    self._rings = tf.Variable(tf.zeros(shape), trainable=False)
-    self._run = tf.function(
-      self._loop, autograph=False, jit_compile=compilation.prefers_xla()
-    )
+  hop_length: int
 
   def initial_state(self) -> State:
     """The state before the first sample."""
-    return State(
-      tf.constant(0),
-      tf.zeros([self._batch_size, 3]),
-      tf.zeros(self._rings.shape),
-    )
 
   def __call__(
-    self, encodings: tf.Tensor, uniform: tf.Tensor | None, state: State
-  ) -> tuple[tf.Tensor, State]:
+    self, encodings: npt.ArrayLike, uniform: npt.ArrayLike | None, state: State
+  ) -> tuple[npt.ArrayLike, State]:
     """Generates the next frames.
 
     Args:
       encodings: float32 `[B, frames, bottleneck_width]`.
       uniform: numbers in [0, 1) that choose the classes, float32
         `[B, frames * hop_length]`; None takes the likeliest classes.
-      state: after the frames before, or the initial state.
+      state: after the frames before, or the initial state. It is used up: its
+        memory may be written to.
 
     Returns:
       codes, int32 `[B, frames * hop_length]`, and the state after them.
     """
-    self._rings.assign(state.rings)
-    codes, num_samples, signal = self._run(
-      encodings, uniform, state.num_samples, state.signal
-    )
-    return codes, State(num_samples, signal, tf.identity(self._rings))
 
-  def _loop(self, encodings, uniform, start, signal):
-    decoder, batch_size = self._decoder, self._batch_size
-    num_steps = encodings.shape[1] * decoder.hop_length
-    by_frame = tf.transpose(encodings, [1, 0, 2])
-    # The conditions, with all biases that are added to them: [F, L, B, 2W].
-    conditions = tf.stack(
-      [
-        condition(by_frame) + dilated.bias
-        for condition, dilated in zip(
-          decoder.condition, decoder.dilated, strict=True
-        )
-      ],
-      axis=1,
-    )
-    out_conditions = decoder.condition_out(by_frame)
-    weights = _Weights(decoder)
-
-    def body(step, signal, codes):
-      num_samples = start + step
-      oldest = self._starts + num_samples % (2 * self._dilations)
-      middle = self._starts + (num_samples + self._dilations) % (
-        2 * self._dilations
-      )
-      past = tf.gather(self._rings, tf.stack([oldest, middle]))
-      frame = step // decoder.hop_length
-      logits, inputs = weights.step(
-        signal, past, conditions[frame], out_conditions[frame]
-      )
-      self._rings.scatter_update(tf.IndexedSlices(inputs, oldest))
-      if uniform is None:
-        classes = tf.argmax(logits, axis=1, output_type=tf.int32)
-      else:
-        classes = draw_classes(logits, uniform[:, step])
-      new_codes = mu_law.to_codes(classes)
-      newest = mu_law.to_signal(new_codes)[:, None]
-      signal = tf.concat([signal[:, 1:], newest], axis=1)
-      return step + 1, signal, codes.write(step, new_codes)
-
-    codes = tf.TensorArray(tf.int32, num_steps, element_shape=[batch_size])
-    _, signal, codes = tf.while_loop(
-      lambda step, *_: step < num_steps,
-      body,
-      (0, signal, codes),
-      maximum_iterations=num_steps,
-    )
-    return tf.transpose(codes.stack()), start + num_steps, signal
+  def measure_step(self) -> float:
+    """Seconds that one sample of all notes takes, measured on a few."""
 
 
-class _Weights:
-  """The decoder's weights, laid out for a step of one sample."""
+def choose_runtime(runtime: str | None = None, weights: str = 'float32') -> str:
+  """Checks what is to generate, and with which weights.
 
-  def __init__(self, decoder):
-    self.decoder = decoder
-    width = decoder.width
-    kernels = tf.stack(
-      [tf.convert_to_tensor(c.kernel) for c in decoder.dilated]
-    )
-    self.past_kernels = tf.reshape(
-      kernels[:, :2], [len(decoder.dilated), 2 * width, 2 * width]
-    )
-    self.kernels = [tf.convert_to_tensor(c.kernel)[2] for c in decoder.dilated]
-    self.residual = [
-      (c.kernel[0], tf.convert_to_tensor(c.bias)) for c in decoder.residual
-    ]
-    self.skip_kernel = tf.concat([c.kernel[0] for c in decoder.skip], axis=0)
-    self.skip_bias = tf.add_n(
-      [tf.convert_to_tensor(c.bias) for c in decoder.skip]
-    )
-    self.start_kernel = decoder.start.kernel[:, 0]
+  Args:
+    runtime: 'litert', 'tensorflow', or None: the latter where there is a GPU,
+      else the former.
+    weights: 'float32', or 'int8' to round them to 8 bits, which is faster and
+      less exact; for 'litert' only.
 
-  def step(self, signal, past, conditions, out_condition):
-    """One sample.
+  Returns:
+    The runtime.
 
-    Args:
-      signal: the last three samples, `[B, 3]`.
-      past: each dilated layer's inputs of 2d and d samples ago,
-        `[2, L, B, W]`.
-      conditions: `[L, B, 2W]`.
-      out_condition: `[B, skip_width]`.
-
-    Returns:
-      logits `[B, 256]`, and each dilated layer's input `[L, B, W]`.
-    """
-    decoder = self.decoder
-    from_past = conditions + tf.matmul(
-      tf.concat([past[0], past[1]], axis=-1), self.past_kernels
-    )
-    x = tf.matmul(signal, self.start_kernel) + decoder.start.bias
-    skips = decoder.skip_start(x) + self.skip_bias
-    inputs, gated = [], []
-    for i, kernel in enumerate(self.kernels):
-      inputs.append(x)
-      gate, value = tf.split(tf.matmul(x, kernel) + from_past[i], 2, axis=-1)
-      gated.append(tf.sigmoid(gate) * tf.tanh(value))
-      if i + 1 < len(self.kernels):
-        residual, bias = self.residual[i]
-        x += tf.matmul(gated[-1], residual) + bias
-    skips += tf.matmul(tf.concat(gated, axis=-1), self.skip_kernel)
-    hidden = decoder.out(tf.nn.relu(skips)) + out_condition
-    return decoder.logits(tf.nn.relu(hidden)), tf.stack(inputs)
-
-
-def draw_classes(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-  """Classes `[B]` drawn from logits `[B, C]` by uniform numbers `[B]`.
-
-  The class is the first whose cumulative probability reaches the number.
+  Raises:
+    ValueError: for other words, or a runtime that is not there.
   """
-  cumulative = tf.cumsum(tf.nn.softmax(logits), axis=1)
-  below = tf.cast(cumulative < uniform[:, None], tf.int32)
-  # Rounding may leave the last sum a little under 1.
-  return tf.minimum(tf.reduce_sum(below, axis=1), logits.shape[1] - 1)
+  if runtime is None:
+    has_gpu = tf.config.list_logical_devices('GPU')
+    runtime = 'tensorflow' if has_gpu else 'litert'
+  for value, choices in ((runtime, BATCH_SIZES), (weights, WEIGHTS)):
+    if value not in choices:
+      raise ValueError(f'{value!r}: expected one of {", ".join(choices)}.')
+  if runtime == 'tensorflow' and weights != 'float32':
+    raise ValueError(
+      f'weights={weights!r} is for a CPU: set runtime to litert, or weights to '
+      'float32.'
+    )
+  if runtime == 'litert' and not importlib.util.find_spec('ai_edge_litert'):
+    raise ValueError(
+      'Fast generation on a CPU needs the package ai-edge-litert: install it, '
+      'or set runtime to tensorflow, which is several times slower.'
+    )
+  return runtime
+
+
+def make_generator(
+  decoder: Decoder,
+  batch_size: int,
+  weights: str = 'float32',
+  runtime: str | None = None,
+) -> Generator:
+  """Makes a decoder ready to generate.
+
+  Args:
+    decoder: with weights, which are not to change from now on.
+    batch_size: notes that are generated together.
+    weights: see `choose_runtime`, also for errors.
+    runtime: the same.
+  """
+  runtime = choose_runtime(runtime, weights)
+  if runtime == 'tensorflow':
+    return TensorFlowGenerator(decoder, batch_size)
+  # Where it is not used, its package need not be there.
+  from embedding_rnn.nsynth import generation_litert  # noqa: PLC0415
+
+  return generation_litert.LiteRTGenerator(
+    decoder, batch_size, is_int8=weights == 'int8'
+  )
 
 
 def draw_uniform(
-  seed: int, num_notes: int, frames: range, hop_length: int
-) -> tf.Tensor:
-  """The random numbers of some frames, `[num_notes, len(frames) * hop_length]`.
+  seed: int, notes: Sequence[int], frames: range, hop_length: int
+) -> np.ndarray:
+  """The random numbers of some frames of some notes.
 
-  They depend on the seed, the note's place in the batch and the frame; not on
-  the size of the batch, on what is generated at a time, or on the device.
+  They depend on the seed, the note's number and the frame; not on the rest of
+  the batch, on what is generated at a time, or on the device.
+
+  Returns:
+    float32 `[len(notes), len(frames) * hop_length]` in [0, 1).
   """
   key = tf.constant([seed, 0], tf.int64)
 
@@ -212,38 +141,88 @@ def draw_uniform(
       )
     return tf.random.stateless_uniform([hop_length], folded, alg='philox')
 
-  places = [[note, frame] for note in range(num_notes) for frame in frames]
+  places = [[note, frame] for note in notes for frame in frames]
   uniform = tf.map_fn(
     of_frame, tf.constant(places, tf.int64), fn_output_signature=tf.float32
   )
-  return tf.reshape(uniform, [num_notes, -1])
+  return uniform.numpy().reshape(len(notes), -1)
 
 
 def stream(
-  decoder: Decoder, encodings: tf.Tensor, seed: int, greedy: bool
-) -> Iterator[tf.Tensor]:
-  """Audio of notes as it is generated.
+  generator: Generator,
+  encodings: np.ndarray,
+  seed: int,
+  greedy: bool = False,
+  notes: Sequence[int] | None = None,
+  state: State | None = None,
+) -> Iterator[tuple[np.ndarray, State]]:
+  """Generates notes, and gives what there is of them now and then.
 
   Args:
-    decoder: with weights.
+    generator: for batches of B.
     encodings: float32 `[B, frames, bottleneck_width]`.
     seed: see `draw_uniform`.
     greedy: take the likeliest classes; the seed has no effect then.
+    notes: numbers of the notes, on which their randomness depends; 0, 1, ... if
+      None.
+    state: to go on from; from the beginning if None. The encodings are whole
+      notes all the same.
 
   Yields:
-    float32 `[B, samples]` in -1..1, the next samples of each note; in all
-    `[B, frames * hop_length]`.
+    The next codes of each note, int32 `[B, samples]`, and the state after them.
   """
   num_notes, num_frames, _ = encodings.shape
-  generator = Generator(decoder, num_notes)
-  state = generator.initial_state()
-  size = max(1, _CHUNK_LENGTH // decoder.hop_length)
-  for start in range(0, num_frames, size):
+  notes = range(num_notes) if notes is None else notes
+  state = generator.initial_state() if state is None else state
+  hop_length = generator.hop_length
+  size = max(1, _CHUNK_LENGTH // hop_length)
+  for start in range(int(state.num_samples) // hop_length, num_frames, size):
     frames = range(start, min(start + size, num_frames))
     uniform = None
     if not greedy:
-      uniform = draw_uniform(seed, num_notes, frames, decoder.hop_length)
+      uniform = draw_uniform(seed, notes, frames, hop_length)
     codes, state = generator(
       encodings[:, frames.start : frames.stop], uniform, state
     )
-    yield mu_law.decode(codes)
+    yield np.asarray(codes), state
+
+
+def generate(
+  decoder: Decoder,
+  encodings: np.ndarray,
+  seed: int,
+  greedy: bool = False,
+  weights: str = 'float32',
+  runtime: str | None = None,
+) -> np.ndarray:
+  """Generates any number of notes, some at a time.
+
+  Args:
+    decoder: with weights.
+    encodings: float32 `[N, frames, bottleneck_width]`.
+    seed: see `draw_uniform`; the notes' numbers are 0, 1, ...
+    greedy: take the likeliest classes; the seed has no effect then.
+    weights: see `choose_runtime`, also for errors.
+    runtime: the same.
+
+  Returns:
+    Codes, int32 `[N, frames * hop_length]`.
+  """
+  runtime = choose_runtime(runtime, weights)
+  num_notes, num_frames, _ = encodings.shape
+  codes = np.empty([num_notes, num_frames * decoder.hop_length], np.int32)
+  generator, size = None, BATCH_SIZES[runtime]
+  with tqdm(
+    total=codes.size, desc='audio', unit='sample', unit_scale=True, delay=_SOON
+  ) as bar:
+    for start in range(0, num_notes, size):
+      notes = range(start, min(start + size, num_notes))
+      if generator is None or len(notes) < size:
+        generator = make_generator(decoder, len(notes), weights, runtime)
+      some = encodings[notes.start : notes.stop]
+      end = 0
+      for chunk, _ in stream(generator, some, seed, greedy, notes):
+        begin, end = end, end + chunk.shape[1]
+        codes[notes.start : notes.stop, begin:end] = chunk
+        bar.update(chunk.size)
+  return codes

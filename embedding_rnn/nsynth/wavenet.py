@@ -170,8 +170,10 @@ class WaveNetAutoencoder(keras.Model):
     encodings: npt.ArrayLike,
     seed: int | None = None,
     greedy: bool = False,
+    weights: str = 'float32',
+    runtime: str | None = None,
   ) -> tf.Tensor:
-    """Audio of frames, drawn sample by sample; see also `generation.stream`.
+    """Audio of frames, drawn sample by sample; see also `generation`.
 
     Args:
       encodings: `[B, frames, bottleneck_width]`.
@@ -180,21 +182,24 @@ class WaveNetAutoencoder(keras.Model):
         its audio does not either, beyond rounding.
       greedy: take the likeliest class of each sample; the seed has no effect
         then.
+      weights: 'float32', or 'int8' to round them to 8 bits.
+      runtime: what generates; see `generation.choose_runtime`.
 
     Returns:
       float32 `[B, frames * hop_length]` in -1..1, 16 kHz.
 
     Raises:
-      ValueError: for encodings that are not finite or not of that shape.
+      ValueError: for encodings that are not finite or not of that shape, or for
+        weights or a runtime that there are not.
     """
     encodings = checks.check_encodings(encodings, self.bottleneck_width)
     if seed is None:
       seed = int(np.random.SeedSequence().generate_state(1)[0])
     _build(self.decoder)
-    audio = generation.stream(
-      self.decoder, tf.constant(encodings), seed, greedy
+    codes = generation.generate(
+      self.decoder, encodings, seed, greedy, weights, runtime
     )
-    return tf.concat(list(audio), axis=1)
+    return mu_law.decode(codes)
 
   def losses_of_notes(self, audio: tf.Tensor) -> tf.Tensor:
     """Cross entropy of each note, encoded and decoded; differentiable.

@@ -30,6 +30,7 @@ class WaveNetCodec(Codec):
     averaged: use the moving averages of the weights.
     seed: of decoding.
     greedy: decode to the likeliest samples; the seed has no effect then.
+    weights: 'float32', or 'int8' to decode with weights of 8 bits.
     **sizes: of the `WaveNetAutoencoder`, by default those of the published
       checkpoint; a run knows its own.
 
@@ -47,10 +48,12 @@ class WaveNetCodec(Codec):
     *,
     seed: int = 0,
     greedy: bool = False,
+    weights: str = 'float32',
     **sizes: int,
   ):
     self._path, self._averaged = os.path.abspath(checkpoint_path), averaged
-    self._seed, self._greedy, self._sizes = seed, greedy, sizes
+    self._decoding = {'seed': seed, 'greedy': greedy, 'weights': weights}
+    self._sizes = sizes
     self._is_run = checkpoints.is_run(self._path)
     if self._is_run:
       run = checkpoints.read_run(self._path, checkpoints.WAVENET)
@@ -60,7 +63,7 @@ class WaveNetCodec(Codec):
 
   def __reduce__(self):
     """Other processes read the checkpoint themselves."""
-    settings = {'seed': self._seed, 'greedy': self._greedy, **self._sizes}
+    settings = {**self._decoding, **self._sizes}
     make = functools.partial(WaveNetCodec, **settings)
     return make, (self._path, self._averaged)
 
@@ -88,10 +91,7 @@ class WaveNetCodec(Codec):
 
   def _decode(self, frames: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
     del midi_pitch
-    audio = self._decoder.model.generate(
-      frames, seed=self._seed, greedy=self._greedy
-    )
-    return audio.numpy()
+    return self._decoder.model.generate(frames, **self._decoding).numpy()
 
   @functools.cached_property
   def _encoder(self) -> TrainedAutoencoder:

@@ -31,11 +31,13 @@ def test_encodes_as_the_model(codec, tiny):
   assert (codec.hop_length, codec.num_channels) == (32, 5)
 
 
-def test_decodes_as_the_model(codec, tiny):
+@pytest.mark.parametrize('weights', ['float32', 'int8'])
+def test_decodes_as_the_model(tiny, weights):
+  codec = WaveNetCodec(CHECKPOINT, weights=weights, **TINY)
   frames = tiny.model.encode(audio_of(2, 64)).numpy()
   np.testing.assert_allclose(
     codec.decode(frames, [60, 61]),
-    tiny.model.generate(frames, seed=0),
+    tiny.model.generate(frames, seed=0, weights=weights),
     atol=1e-6,
   )
 

@@ -67,21 +67,43 @@ def test_gradients(golden):
       )
 
 
-def test_teacher_forced_generation(golden):
+def test_teacher_forced_probabilities(golden):
   log_probs = golden.model.log_probs(golden['wav'], golden['encoding']).numpy()
-  probs = np.exp(log_probs)
-  close(probs[:, golden['tf_steps']], golden['tf_probs'], atol=4e-6, rtol=0)
+  check_log_probs(golden, log_probs)
+
+
+def test_teacher_forced_generation(golden):
+  generator = generation.make_generator(
+    golden.model.decoder, len(golden['encoding']), runtime='litert'
+  )
+  num_samples = golden['tf_nll'].shape[1]
+  codes = golden['quantized_input'][:, :num_samples]
+  check_log_probs(golden, generator.log_probs(codes, golden['encoding']))
+
+
+def check_log_probs(golden, log_probs):
+  num_samples = golden['tf_nll'].shape[1]
+  steps = golden['tf_steps']
+  probs = np.exp(log_probs[:, steps])
+  close(probs, golden['tf_probs'], atol=4e-6, rtol=0)
   classes = mu_law.to_classes(golden['quantized_input'].astype(int))
-  nats = -np.take_along_axis(log_probs, classes[..., None], axis=2)[..., 0]
+  nats = -np.take_along_axis(
+    log_probs[:, :num_samples], classes[:, :num_samples, None], axis=2
+  )[..., 0]
   expected = golden['tf_nll']
   # Magenta's probabilities underflow where these log probabilities do not.
   likely = np.isfinite(expected)
-  nats = nats[:, : expected.shape[1]]
   close(nats[likely], expected[likely], rtol=1e-5)
   assert (nats[~likely] > 80).all()
 
 
-def generate(golden, num_samples, uniform=None):
+@pytest.fixture(params=generation.BATCH_SIZES)
+def runtime(request):
+  """Each of them."""
+  return request.param
+
+
+def generate(golden, runtime, num_samples, uniform=None):
   """Codes from given random numbers, in chunks of a frame."""
   hop = golden.model.hop_length
   num_frames = -(-num_samples // hop)
@@ -89,14 +111,16 @@ def generate(golden, num_samples, uniform=None):
     padding = num_frames * hop - num_samples
     uniform = np.pad(uniform, ((0, 0), (0, padding))).astype(np.float32)
   encodings = golden['encoding']
-  generator = generation.Generator(golden.model.decoder, len(encodings))
+  generator = generation.make_generator(
+    golden.model.decoder, len(encodings), runtime=runtime
+  )
   state = generator.initial_state()
   chunks = []
   for frame in range(num_frames):
     chunk = slice(frame * hop, (frame + 1) * hop)
     codes, state = generator(
-      tf.constant(encodings[:, frame : frame + 1]),
-      None if uniform is None else tf.constant(uniform[:, chunk]),
+      encodings[:, frame : frame + 1],
+      None if uniform is None else uniform[:, chunk],
       state,
     )
     chunks.append(codes)
@@ -104,22 +128,24 @@ def generate(golden, num_samples, uniform=None):
 
 
 @pytest.mark.parametrize('kind', ['argmax', 'sample'])
-def test_generated_codes(golden, kind):
+def test_generated_codes(golden, runtime, kind):
   expected = golden[f'{kind}_codes']
   uniform = golden['sample_u'] if kind == 'sample' else None
-  codes = generate(golden, expected.shape[1], uniform)
+  codes = generate(golden, runtime, expected.shape[1], uniform)
   np.testing.assert_array_equal(mu_law.to_classes(codes), expected)
   close(mu_law.decode(codes), golden[f'{kind}_audio'], atol=1e-7)
 
 
-def test_synthesised_audio(tiny):
+def test_synthesised_audio(tiny, runtime):
   expected = tiny['synth_audio']
-  codes = generate(tiny, expected.shape[1], tiny['synth_u'])
+  codes = generate(tiny, runtime, expected.shape[1], tiny['synth_u'])
   close(mu_law.decode(codes), expected, atol=1e-7)
 
 
-def test_greedy_generation(tiny):
+def test_greedy_generation(tiny, runtime):
   num_samples = tiny['argmax_audio'].shape[1]
   num_frames = num_samples // tiny.model.hop_length
-  audio = tiny.model.generate(tiny['encoding'][:, :num_frames], greedy=True)
+  audio = tiny.model.generate(
+    tiny['encoding'][:, :num_frames], greedy=True, runtime=runtime
+  )
   close(audio, tiny['argmax_audio'], atol=1e-7)

@@ -1,0 +1,281 @@
+"""Speed and memory of the NSynth WaveNet at full size, and the cost of 8 bits.
+
+  python benchmarks/wavenet.py
+  python benchmarks/wavenet.py --kinds=litert --kinds=int8 --batch_sizes=1 --repeats=9
+  python benchmarks/wavenet.py --nsynth_checkpoint_path=wavenet-ckpt
+
+Generation is measured frame by frame, each of 512 samples a note, right after
+the machine: its rate of float32 matrix products and of reading memory. These
+are limits of any program that reads all weights at each step, 238 MB, and does
+all arithmetic, 119 MFLOP a sample. The first is no limit to one that looks
+ahead or has 8-bit weights. Beside it are the rates of Magenta's fastgen on a
+machine with two cores and 155 GFLOP/s. Each row is a process of its own, so
+that its peak of memory is its own. The weights are random; with a checkpoint
+the cost of 8 bits is that of its weights.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+from absl import app, flags
+from tqdm import tqdm
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # Run from a clone, installed or not.
+
+# Audio samples a second of Magenta's fastgen, by batch size, and how many times
+# as many we want.
+FASTGEN = {1: 22, 4: 80, 16: 275}
+GOALS = {
+  'tensorflow': {},
+  'litert': {1: 4, 4: 3, 16: 2.5},
+  'int8': {1: 10, 4: 8, 16: 3},
+}
+# Seconds that Magenta took to encode a note of 4 s.
+ENCODING, ENCODING_GOAL = 2.6, 1.8
+WEIGHTS_GB, SAMPLE_GFLOP = 0.238, 0.119
+NOTES_TO_ENCODE, NOTES_TO_FOLLOW, SAMPLES_TO_FOLLOW = 4, 4, 1024
+
+_KINDS = flags.DEFINE_multi_enum(
+  'kinds',
+  [*GOALS, 'encoding', 'cost'],
+  [*GOALS, 'encoding', 'cost'],
+  'What to measure: generation, encoding, or the cost of 8 bits.',
+)
+_BATCH_SIZES = flags.DEFINE_multi_integer(
+  'batch_sizes', list(FASTGEN), 'Of generation.', lower_bound=1
+)
+_REPEATS = flags.DEFINE_integer(
+  'repeats', 5, 'Repeats of each measurement.', lower_bound=1
+)
+_CHECKPOINT = flags.DEFINE_string(
+  'nsynth_checkpoint_path', None, 'For the cost of 8 bits; random if not given.'
+)
+_CHILD = flags.DEFINE_string('child', None, 'For the processes it starts.')
+
+
+def _median(values):
+  return sorted(values)[len(values) // 2]
+
+
+class _Machine:
+  """Measures what the machine can do at the moment."""
+
+  def __init__(self):
+    self.gflops, self.gb_per_s = [], []
+    self._square = np.ones([2048, 2048], np.float32)
+    # Of 256 MB in all, several times the cache.
+    num_threads = len(os.sched_getaffinity(0))
+    self._parts = np.split(
+      np.ones(2**26 // num_threads * num_threads, np.float32), num_threads
+    )
+    self._pool = concurrent.futures.ThreadPoolExecutor(num_threads)
+    self.measure()
+    self.gflops, self.gb_per_s = [], []  # Without what it takes to begin.
+
+  def measure(self):
+    start = time.perf_counter()
+    self._square @ self._square
+    self.gflops.append(2 * 2048**3 / (time.perf_counter() - start) / 1e9)
+    start = time.perf_counter()
+    list(self._pool.map(lambda part: part @ part, self._parts))
+    size = sum(part.nbytes for part in self._parts)
+    self.gb_per_s.append(size / (time.perf_counter() - start) / 1e9)
+
+
+def _memory_gb():
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def _measure_generation(kind, batch_size):
+  """Seconds to begin, rates of frames, those of the machine, and memory."""
+  from embedding_rnn import nsynth  # noqa: PLC0415
+  from embedding_rnn.nsynth import generation  # noqa: PLC0415
+
+  model = nsynth.WaveNetAutoencoder()
+  model.decoder.build()
+  start = time.perf_counter()
+  generator = generation.make_generator(
+    model.decoder,
+    batch_size,
+    'int8' if kind == 'int8' else 'float32',
+    'tensorflow' if kind == 'tensorflow' else 'litert',
+  )
+  encodings = np.zeros([batch_size, 1 + _REPEATS.value, 16], np.float32)
+  chunks = generation.stream(generator, encodings, seed=0)
+  made = time.perf_counter() - start
+  next(chunks)
+  memory, machine, rates = _memory_gb(), _Machine(), []
+  for _ in range(_REPEATS.value):
+    machine.measure()
+    start = time.perf_counter()
+    codes, _ = next(chunks)
+    rates.append(codes.size / (time.perf_counter() - start))
+  return {
+    'made_s': made,
+    'memory_gb': memory,
+    'rates': rates,
+    'gflops': machine.gflops,
+    'gb_per_s': machine.gb_per_s,
+  }
+
+
+def _measure_encoding():
+  """Seconds a note of 4 s, and memory; without a decoder."""
+  from embedding_rnn import nsynth  # noqa: PLC0415
+
+  model = nsynth.WaveNetAutoencoder()
+  audio = np.random.default_rng(0).uniform(-1, 1, [NOTES_TO_ENCODE, 64_000])
+  model.encode(audio).numpy()
+  memory, machine, seconds = _memory_gb(), _Machine(), []
+  for _ in range(_REPEATS.value):
+    machine.measure()
+    start = time.perf_counter()
+    model.encode(audio).numpy()
+    seconds.append((time.perf_counter() - start) / NOTES_TO_ENCODE)
+  return {
+    'memory_gb': memory,
+    'seconds': seconds,
+    'gflops': machine.gflops,
+    'has_decoder': model.decoder.built,
+  }
+
+
+def _measure_cost():
+  """Nats a sample and agreement, of each set of weights."""
+  import soundfile  # noqa: PLC0415
+
+  from embedding_rnn import nsynth  # noqa: PLC0415
+  from embedding_rnn.nsynth import generation_litert, mu_law  # noqa: PLC0415
+  from embedding_rnn.nsynth.conftest import Golden  # noqa: PLC0415
+
+  golden = Golden('mid')
+  golden.set_weights('raw')
+  full = nsynth.WaveNetAutoencoder()
+  full.build()
+  if _CHECKPOINT.value:
+    full.restore_tf1_checkpoint(_CHECKPOINT.value)
+  notes = sorted((ROOT / 'embedding_rnn/testdata/nsynth').glob('*.flac'))
+  audio = np.stack(
+    [soundfile.read(path, SAMPLES_TO_FOLLOW)[0] for path in notes]
+  )[:: len(notes) // NOTES_TO_FOLLOW]
+  full_name = _CHECKPOINT.value or 'full size, random weights'
+  return {
+    name: generation_litert.measure_int8_cost(
+      model.decoder, mu_law.encode(wav).numpy(), model.encode(wav).numpy()
+    )._asdict()
+    for name, model, wav in (
+      (
+        "Magenta's test of 30 layers, random weights",
+        golden.model,
+        golden['wav'],
+      ),
+      (full_name, full, audio),
+    )
+  }
+
+
+def _run_child(*job):
+  command = [sys.executable, __file__, f'--child={json.dumps(job)}']
+  command.append(f'--repeats={_REPEATS.value}')
+  if _CHECKPOINT.value:
+    command.append(f'--nsynth_checkpoint_path={_CHECKPOINT.value}')
+  output = subprocess.run(
+    command,
+    check=True,
+    stdout=subprocess.PIPE,
+    text=True,
+    env={'TF_CPP_MIN_LOG_LEVEL': '2', **os.environ},
+  ).stdout
+  return json.loads(output.splitlines()[-1])
+
+
+def _measure(kind, *arguments):
+  if kind == 'encoding':
+    return _measure_encoding()
+  if kind == 'cost':
+    return _measure_cost()
+  return _measure_generation(kind, *arguments)
+
+
+def _print_generation(results):
+  print(
+    '\n| generation, audio samples a second | batch | median (range) | of '
+    'fastgen | goal | of the limit by arithmetic | by reading | memory, GB | '
+    'made in, s | peak, GFLOP/s | GB/s |\n' + '|---' * 11 + '|'
+  )
+  for (kind, batch_size), r in results.items():
+    rate, gflops = _median(r['rates']), _median(r['gflops'])
+    bandwidth = _median(r['gb_per_s'])
+    before, goal = FASTGEN.get(batch_size), GOALS[kind].get(batch_size)
+    print(
+      f'| {kind} | {batch_size} '
+      f'| {rate:.0f} ({min(r["rates"]):.0f}-{max(r["rates"]):.0f}) '
+      f'| {f"{rate / before:.1f} times {before}" if before else "-"} '
+      f'| {goal or "-"} '
+      f'| {rate / (gflops / SAMPLE_GFLOP):.2f} '
+      f'of {gflops / SAMPLE_GFLOP:.0f} '
+      f'| {rate / (batch_size * bandwidth / WEIGHTS_GB):.2f} '
+      f'of {batch_size * bandwidth / WEIGHTS_GB:.0f} '
+      f'| {r["memory_gb"]:.2f} | {r["made_s"]:.1f} '
+      f'| {gflops:.0f} | {bandwidth:.0f} |'
+    )
+
+
+def _print_encoding(r):
+  print(
+    '\n| encoding a note of 4 s, in a batch | s, median (range) | Magenta | '
+    'goal | memory, GB | peak, GFLOP/s |\n' + '|---' * 6 + '|'
+  )
+  what = 'decoder built' if r['has_decoder'] else 'no decoder built'
+  print(
+    f'| {what} | {_median(r["seconds"]):.2f} '
+    f'({min(r["seconds"]):.2f}-{max(r["seconds"]):.2f}) | {ENCODING} '
+    f'| {ENCODING_GOAL} | {r["memory_gb"]:.2f} | {_median(r["gflops"]):.0f} |'
+  )
+
+
+def _print_cost(results):
+  print(
+    '\n| 8-bit weights | nats a sample, float32 | int8 | cost | drawn alike |\n'
+    + '|---' * 5
+    + '|'
+  )
+  for name, r in results.items():
+    print(
+      f'| {name} | {r["nats"]:.4f} | {r["nats_int8"]:.4f} '
+      f'| {r["nats_int8"] - r["nats"]:+.4f} | {100 * r["agreement"]:.1f} % |'
+    )
+
+
+def main(_):
+  """Prints the tables."""
+  if _CHILD.value:
+    print(json.dumps(_measure(*json.loads(_CHILD.value))))
+    return
+  with open('/proc/cpuinfo') as f:
+    names = {x.split(':')[1].strip() for x in f if x.startswith('model name')}
+  print(f'{", ".join(names)}, {os.cpu_count()} cores')
+  jobs = []
+  for kind in _KINDS.value:
+    sizes = [[size] for size in _BATCH_SIZES.value] if kind in GOALS else [[]]
+    jobs += [(kind, *size) for size in sizes]
+  results = {job: _run_child(*job) for job in tqdm(jobs, unit='row')}
+  generation = {job: r for job, r in results.items() if job[0] in GOALS}
+  if generation:
+    _print_generation(generation)
+  if ('encoding',) in results:
+    _print_encoding(results['encoding',])
+  if ('cost',) in results:
+    _print_cost(results['cost',])
+
+
+if __name__ == '__main__':
+  app.run(main)

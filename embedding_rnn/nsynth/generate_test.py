@@ -1,0 +1,55 @@
+"""The command; what it calls is tested in generation_notes_test.py."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from embedding_rnn import nsynth
+from embedding_rnn.nsynth import generate, generation_notes
+from embedding_rnn.nsynth.conftest import TESTDATA
+from embedding_rnn.nsynth.wavenet_test import TINY
+
+
+def test_command(tiny, tmp_path, parse_flags, monkeypatch, caplog):
+  monkeypatch.setattr(
+    nsynth,
+    'WaveNetAutoencoder',
+    functools.partial(nsynth.WaveNetAutoencoder, **TINY),
+  )
+  frames = tiny['encoding'][0, :4]
+  np.save(tmp_path / 'note.npy', frames)
+  caplog.set_level('INFO')
+  parse_flags(
+    generate.define_flags,
+    [
+      f'--source={tmp_path / "note.npy"}',
+      f'--output_dir={tmp_path / "audio"}',
+      f'--nsynth_checkpoint_path={TESTDATA / "tiny_ckpt"}',
+      '--averaged',
+      '--seed=3',
+      '--weights=int8',
+    ],
+  )
+  generate.main([])
+  tiny.set_weights('ema')
+  [path] = generation_notes.generate_notes(
+    tiny.model, {'note': frames}, tmp_path / 'other', 3, weights='int8'
+  )
+  content = (tmp_path / 'audio' / 'note.wav').read_bytes()
+  assert content == path.read_bytes()
+  assert "1 notes are in '" in caplog.text
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    ([], 'Set --source: A .npy file'),
+    (['--source=x'], 'Set --output_dir: The folder'),
+    (['--source=x', '--output_dir=y'], 'Set --nsynth_checkpoint_path: Folder'),
+  ],
+)
+def test_missing_flags(parse_flags, arguments, message):
+  parse_flags(generate.define_flags, arguments)
+  with pytest.raises(ValueError, match=message):
+    generate.main([])
