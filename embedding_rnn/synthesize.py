@@ -26,7 +26,7 @@ from embedding_rnn import (
   metrics,
   outputs,
 )
-from embedding_rnn.trained_run import Run, load_run
+from embedding_rnn.trained_run import Run, expect_same_codec, load_run
 
 _NUM_PITCHES = 128  # MIDI
 _GREEDY = {'no': False, 'component': True, 'mean': 'mean'}
@@ -173,14 +173,7 @@ def check_settings(
 
 def _check_codec(run, dataset, codec) -> codecs.Codec | None:
   """The codec to decode with; an error if it is not that of run and data."""
-  for key in ('codec', 'checkpoint'):
-    expected, found = run.info.get(key), dataset.info.get(key)
-    if found != expected:
-      raise ValueError(
-        f'The run was trained on frames of the {key} {expected!r}, but '
-        f'{dataset.data_dir!r} has those of {found!r}; set data_dir to the '
-        'data of the run.'
-      )
+  expect_same_codec(dataset, run.info)
   if codec is None:
     return codec_choice.codec_of_data(run.info, run.hps.seq_width)
   codec_choice.expect_codec(run.info, run.hps.seq_width, codec)
