@@ -37,7 +37,7 @@ from embedding_rnn.codec import Codec
 from embedding_rnn.note_makers import Originals
 from embedding_rnn.piece import Piece
 from embedding_rnn.plan import Plan
-from embedding_rnn.trained_run import Run, load_run
+from embedding_rnn.trained_run import Run, expect_same_codec, load_run
 
 PAGE = note_page.FILE_NAME
 
@@ -112,14 +112,7 @@ def synthesize(
 
 def _check_codec(run, dataset, codec) -> Codec | None:
   """The codec to decode with; an error if it is not that of run and data."""
-  for key in ('codec', 'checkpoint'):
-    expected, found = run.info.get(key), dataset.info.get(key)
-    if found != expected:
-      raise ValueError(
-        f'The run was trained on frames of the {key} {expected!r}, but '
-        f'{dataset.data_dir!r} has those of {found!r}; set data_dir to the '
-        'data of the run.'
-      )
+  expect_same_codec(dataset, run.info)
   if codec is None:
     return codec_choice.codec_of_data(run.info, run.hps.seq_width)
   codec_choice.expect_codec(run.info, run.hps.seq_width, codec)

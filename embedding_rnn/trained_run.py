@@ -437,7 +437,20 @@ def open_dataset(
       f'its splits are {now} or in another order, expected '
       f'{info["num_notes"]}; give the data set of the run with --data_dir.'
     )
+  expect_same_codec(dataset, info)
   return dataset
+
+
+def expect_same_codec(dataset: data.NoteDataset, info: dict[str, Any]) -> None:
+  """Raises ValueError if a run knows its codec, and data is of another."""
+  for key in ('codec', 'checkpoint'):
+    expected, found = info.get(key), dataset.info.get(key)
+    if expected not in (None, found):
+      raise ValueError(
+        f'The run was trained on frames of the {key} {expected!r}, but '
+        f'{dataset.data_dir!r} has those of {found!r}; give the data set of '
+        'the run with --data_dir.'
+      )
 
 
 def _split_digest(dataset: data.NoteDataset) -> str:

@@ -135,6 +135,18 @@ def test_going_on_is_exact(
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
+def test_going_on_is_exact_when_compiled(embedded, tmp_path, monkeypatch):
+  arguments = tiny_hps('num_layers=2,ae_num_layers=1'), embedded
+  autoencoder_training.train(*arguments, tmp_path / 'whole')
+  crash_at(monkeypatch, 8, crash)
+  with pytest.raises(RuntimeError, match='crash'):
+    autoencoder_training.train(*arguments, tmp_path / 'run')
+  monkeypatch.undo()
+  autoencoder_training.train(*arguments, tmp_path / 'run', resume=True)
+  assert_same_end(tmp_path / 'run', tmp_path / 'whole')
+
+
 def test_other_runs_are_refused(eager, wavenet_run, embedded, tmp_path):
   def go_on(hps=None, source=embedded, seed=1, folder=wavenet_run):
     autoencoder_training.train(

@@ -17,8 +17,8 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import tarfile
-import tempfile
 import urllib.parse
 import zlib
 from typing import Any
@@ -137,19 +137,12 @@ def _unpack(archive: pathlib.Path, folder: pathlib.Path, url: str) -> None:
       elsewhere.
   """
   logging.info("Unpacking '%s'", folder)
-  with tempfile.TemporaryDirectory(
-    prefix='.unpacking-', dir=folder.parent
-  ) as temporary:
-    unpacked = pathlib.Path(temporary, 'unpacked')
-    try:
-      with tarfile.open(archive) as tar:
-        tar.extractall(unpacked, filter='data')  # nothing outside of it
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-      raise ValueError(
-        f'What {url} gave is no tar archive that can be unpacked ({error}); '
-        'check the address, and remove the archive if it is there.'
-      ) from error
-    found = {path.parent for path in unpacked.rglob('*.index')}
+  temporary = folder.with_name(f'.{folder.name}.unpacking')
+  shutil.rmtree(temporary, ignore_errors=True)  # if it was killed
+  try:
+    with tarfile.open(archive) as tar:
+      tar.extractall(temporary, filter='data')  # nothing outside of it
+    found = {path.parent for path in temporary.rglob('*.index')}
     if len(found) != 1:
       raise ValueError(
         f'What {url} gave holds {len(found)} folders with a checkpoint of '
@@ -157,6 +150,13 @@ def _unpack(archive: pathlib.Path, folder: pathlib.Path, url: str) -> None:
         'address, and remove the archive if it is there.'
       )
     found.pop().replace(folder)
+  except (tarfile.TarError, EOFError, zlib.error) as error:
+    raise ValueError(
+      f'What {url} gave is no tar archive that can be unpacked ({error}); '
+      'check the address, and remove the archive if it is there.'
+    ) from error
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def define_flags() -> None:

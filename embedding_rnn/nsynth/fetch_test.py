@@ -263,7 +263,7 @@ def test_full_disk(server, tmp_path, monkeypatch):
       with pytest.raises(OSError, match=r'is full: .*the same command'):
         fetch.fetch(server.url, tmp_path)
     assert not (tmp_path / missing).exists()
-    assert not list(tmp_path.glob('.unpacking*'))
+    assert not list(tmp_path.glob('*.unpacking'))
   expect_fetched(tmp_path, server)
 
 

@@ -83,7 +83,7 @@ def test_seed_and_greedy(tiny):
     decoded[3], tiny.model.generate(frames, greedy=True), atol=1e-6
   )
   other = pickle.loads(pickle.dumps(WaveNetCodec(CHECKPOINT, seed=7, **TINY)))
-  assert other._seed == 7 and other.num_channels == 5
+  assert other._decoding['seed'] == 7 and other.num_channels == 5
 
 
 def test_encodings_of_the_wrong_width(codec):

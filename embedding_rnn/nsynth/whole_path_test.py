@@ -101,6 +101,22 @@ def test_other_codecs_are_refused_by_synthesis(folder, run):
   assert not output_dir.exists()
 
 
+def test_data_of_another_checkpoint_is_refused(folder, run):
+  path = folder / 'data' / 'dataset.json'
+  before = path.read_text()
+  info = json.loads(before)
+  info['checkpoint']['encoder_sha256'] = 'of another'
+  path.write_text(json.dumps(info))
+  hps = embedding_rnn.default_hps().parse(TINY).parse('num_steps=3')
+  try:
+    with pytest.raises(ValueError, match=r'has those of .*of another'):
+      run.open_dataset()
+    with pytest.raises(ValueError, match=r'has those of .*of another'):
+      training.train(hps, folder / 'data', folder / 'run', resume=True)
+  finally:
+    path.write_text(before)
+
+
 def test_figures_alone_without_the_checkpoint(folder, run, caplog):
   summary = synthesize.synthesize(
     run, run.open_dataset(), folder / 'figures', num_notes=1, pitches=[60]
