@@ -204,7 +204,7 @@ def test_non_finite_cost(eager, embedded, tmp_path):
 
 
 def test_as_a_command(eager, note_folders, tmp_path, parse_flags, caplog):
-  caplog.set_level('INFO')
+  caplog.set_level('INFO', logger='absl')
   parse_flags(
     train.define_flags,
     [

@@ -34,7 +34,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'nsynth_checkpoint_path',
     None,
-    'Folder, prefix or file of the checkpoint of the WaveNet autoencoder.',
+    'Folder, prefix or file of the checkpoint of the WaveNet autoencoder, or '
+    'the folder of a run of embedding_rnn.nsynth.train.',
   )
   flags.DEFINE_bool('averaged', False, 'Use the averages of the weights.')
   flags.DEFINE_integer(
@@ -76,9 +77,10 @@ def main(argv: list[str]) -> None:
     if not args[name].value:
       raise ValueError(f'Set --{name}: {args[name].help}')
   runtime = generation.choose_runtime(args.runtime, args.weights)
-  model = nsynth.WaveNetAutoencoder()
+  model, *_ = nsynth.load_autoencoder(
+    args.nsynth_checkpoint_path, args.averaged
+  )
   notes = generation_notes.load_notes(args.source, model.bottleneck_width)
-  model.restore_tf1_checkpoint(args.nsynth_checkpoint_path, args.averaged)
   paths = generation_notes.generate_notes(
     model,
     notes,

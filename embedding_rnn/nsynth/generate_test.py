@@ -5,21 +5,20 @@ import functools
 import numpy as np
 import pytest
 
-from embedding_rnn import nsynth
-from embedding_rnn.nsynth import generate, generation_notes
+from embedding_rnn.nsynth import autoencoder_run, generate, generation_notes
 from embedding_rnn.nsynth.conftest import TESTDATA
 from embedding_rnn.nsynth.wavenet_test import TINY
 
 
 def test_command(tiny, tmp_path, parse_flags, monkeypatch, caplog):
   monkeypatch.setattr(
-    nsynth,
+    autoencoder_run,
     'WaveNetAutoencoder',
-    functools.partial(nsynth.WaveNetAutoencoder, **TINY),
+    functools.partial(autoencoder_run.WaveNetAutoencoder, **TINY),
   )
   frames = tiny['encoding'][0, :4]
   np.save(tmp_path / 'note.npy', frames)
-  caplog.set_level('INFO')
+  caplog.set_level('INFO', logger='absl')
   parse_flags(
     generate.define_flags,
     [

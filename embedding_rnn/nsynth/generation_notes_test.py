@@ -97,7 +97,7 @@ def test_goes_on_where_it_was_stopped(
     assert len(audio) == 44 + 2 * 32 * frames
     assert whole[0][44:].startswith(audio[44:])
     stop_after(-1)
-  caplog.set_level('INFO')
+  caplog.set_level('INFO', logger='absl')
   # The other batch size is for what is not begun.
   paths = generate_notes(tiny.model, notes, folder, batch_size=1)
   assert [path.read_bytes() for path in paths] == whole

@@ -13,6 +13,7 @@ from embedding_rnn import (
   checkpoints,
   codec_choice,
   files,
+  outputs,
   synthesize,
   training,
 )
@@ -20,7 +21,6 @@ from embedding_rnn.nsynth import autoencoder_training, encoding
 from embedding_rnn.nsynth.conftest import eagerly, tiny_hps
 from embedding_rnn.nsynth.sources import open_source
 from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
-from embedding_rnn.outputs import Writer
 
 NUM_FRAMES = 16  # of 4000 samples, in a note of 4 s
 TINY = (
@@ -64,14 +64,19 @@ def test_wav_to_frames_to_model_to_frames_to_wav(folder, run, note_folders):
   decoder = codec_choice.codec_of_data(
     run.info, 4, checkpoint_path=str(folder / 'wavenet')
   )
-  writer = Writer(folder, decoder)
-  audios = writer.decode(made, [60, 72])
-  np.testing.assert_array_equal(audios, writer.decode(made, [60, 72]))
-  for i, audio in enumerate(audios):
-    writer.write_audio(f'{i}.wav', audio, 60)
-    written, rate = soundfile.read(folder / f'{i}.wav')
+  plan = synthesize.Plan(num_notes=0, pitches=(60, 72), num_frames=1)
+  for name in ('once', 'again'):
+    summary = synthesize.synthesize(
+      run, run.open_dataset(), folder / name, plan, codec=decoder
+    )
+  audios = decoder.decode(made, np.array([60, 72]))
+  for note, audio in zip(summary['notes'], audios, strict=True):
+    file = note['audio']['made']['file']
+    written, rate = soundfile.read(folder / 'once' / file)
     assert rate == 16_000 and len(written) == 4000
     np.testing.assert_allclose(written, audio.clip(-0.99, 0.99), atol=0.011)
+    again = (folder / 'again' / file).read_bytes()
+    assert again == (folder / 'once' / file).read_bytes()
 
 
 def test_a_run_remembers_its_checkpoint(folder, run):
@@ -118,20 +123,24 @@ def test_data_of_another_checkpoint_is_refused(folder, run):
 
 
 def test_figures_alone_without_the_checkpoint(folder, run, caplog):
+  plan = synthesize.Plan(num_notes=1, pitches=(60,))
   summary = synthesize.synthesize(
-    run, run.open_dataset(), folder / 'figures', num_notes=1, pitches=[60]
+    run, run.open_dataset(), folder / 'figures', plan
   )
   assert 'set --nsynth_checkpoint_path' in caplog.text
-  assert summary['samples'][0]['sample'] is None
-  assert (folder / 'figures' / summary['samples'][0]['figure']).exists()
+  for note in summary['notes']:
+    assert not note['audio']
+    for name in note['figures'].values():
+      assert (folder / 'figures' / name).exists()
 
 
 def test_full_disk(folder, monkeypatch):
   def full(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-  writer = Writer(folder, codec_choice.choose_codec('harmonic'))
   monkeypatch.setattr(files.os, 'replace', full)
   with pytest.raises(OSError, match='No space left'):
-    writer.write_audio('full.wav', np.zeros(64_000, np.float32), 60)
+    outputs.write_audio(
+      folder / 'full.wav', np.zeros(64_000, np.float32), 16000
+    )
   assert not list(folder.glob('*full.wav*'))
