@@ -9,6 +9,7 @@ are given; `value_limits` finds them for frames of another kind. Colours run
 through viridis from the first channel to the last.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -43,13 +44,19 @@ def value_limits(
     least: limits that are wide enough if all values lie within.
 
   Returns:
-    `least`, or else what the values reach, rounded outwards to a multiple of 5.
+    `least`, or else what the values and zero reach, rounded outwards to a
+    multiple of 5.
+
+  Raises:
+    ValueError: a value is not finite.
   """
-  low = min(float(np.min(array)) for array in frames)
-  high = max(float(np.max(array)) for array in frames)
+  low = float(np.min([0.0, *(np.min(array) for array in frames)]))
+  high = float(np.max([0.0, *(np.max(array) for array in frames)]))
+  if not math.isfinite(low) or not math.isfinite(high):
+    raise ValueError(f'values from {low} to {high}: expected finite numbers.')
   if least[0] <= low and high <= least[1]:
     return least
-  return 5.0 * np.floor(low / 5.0), 5.0 * np.ceil(high / 5.0)
+  return 5.0 * math.floor(low / 5.0), 5.0 * math.ceil(high / 5.0)
 
 
 def channels_figure(

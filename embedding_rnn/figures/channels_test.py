@@ -120,7 +120,10 @@ def test_what_is_cut_off_is_said():
 def test_value_limits_are_those_of_nsynth_unless_more_is_needed():
   assert figures.value_limits(np.array([-9.0, 16.0])) == (-10.0, 20.0)
   assert figures.value_limits([3.0], [[-17.6, 25.6]]) == (-20.0, 30.0)
-  assert figures.value_limits([0.0, 6.0], least=(-5.0, 5.0)) == (0.0, 10.0)
+  assert figures.value_limits([6.0], least=(-5.0, 5.0)) == (0.0, 10.0)
+  for bad in (np.nan, -np.inf):
+    with pytest.raises(ValueError, match='expected finite'):
+      figures.value_limits([0.0, bad])
 
 
 @pytest.mark.parametrize('num_channels', [1, 6, 40])

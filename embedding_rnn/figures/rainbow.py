@@ -41,8 +41,9 @@ TUNING_COLOURS = LinearSegmentedColormap.from_list(
 
 _MIN_HZ = 27.5  # A0, the lowest note of a piano
 _BINS_PER_OCTAVE = 36
-_FILTER_SCALE = 0.8  # as in the paper: shorter filters, sharper in time
+_FILTER_SCALE = 0.8  # of the usual length, for the sake of time
 _HOP_LENGTH = 128
+_MIN_SAMPLES = 4096  # longer than any filter
 _RANGE_DB = 60.0
 _MAX_CENTS = 50.0
 _BARS_MARGIN = 1.9  # inches, for two colour bars and their texts
@@ -77,10 +78,16 @@ def rainbowgram(
 
   Returns:
     Level and tuning, at each whole number of 128-sample hops.
+
+  Raises:
+    ValueError: the audio is empty, of another shape, or not finite.
   """
+  audio = drawing.check_audio(audio, 'audio').astype(np.float32)
+  num_columns = 1 + len(audio) // _HOP_LENGTH
+  padding = max(0, _MIN_SAMPLES - len(audio))
   bins_hz, lengths = _filters(sample_rate)
   spectrum = librosa.vqt(
-    np.asarray(audio, np.float32),
+    np.pad(audio, (0, padding)),
     sr=sample_rate,
     hop_length=_HOP_LENGTH,
     fmin=_MIN_HZ,
@@ -98,10 +105,9 @@ def rainbowgram(
   excess = np.pad(excess, ((0, 0), (1, 0)), mode='edge')
   true_hz = bins_hz[:, None] * (1.0 + excess / expected[:, None])
   semitones = 12.0 * np.log2(np.maximum(true_hz, 1.0) / 440.0)
-  return Rainbowgram(
-    20.0 * np.log10(np.maximum(amplitude, 1e-6)),
-    100.0 * (semitones - np.round(semitones)),
-  )
+  level_db = 20.0 * np.log10(np.maximum(amplitude, 1e-6))
+  cents = 100.0 * (semitones - np.round(semitones))
+  return Rainbowgram(level_db[:, :num_columns], cents[:, :num_columns])
 
 
 def rainbowgrams_figure(

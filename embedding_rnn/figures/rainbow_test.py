@@ -102,6 +102,16 @@ def test_silence_is_dark():
   assert images[0].max() > 0.6 and images[1].max() == 0.0
 
 
+@pytest.mark.parametrize('num_samples', [1, 512])
+@pytest.mark.filterwarnings('error')
+def test_audio_may_be_short(num_samples):
+  audio = _sine(440.0)[:num_samples]
+  analysis = figures.rainbowgram(audio)
+  assert analysis.level_db.shape[1] == 1 + num_samples // 128
+  figure = figures.rainbowgrams_figure([audio], [audio], names=['a'])
+  assert pixels(figure).shape == (450, 1600, 4)
+
+
 def test_originals_stand_beside_reconstructions():
   originals = [_sine(220.0), _sine(440.0)]
   made = [audio / 2 for audio in originals]
