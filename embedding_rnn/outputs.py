@@ -22,6 +22,7 @@ from embedding_rnn.piece import Piece
 from embedding_rnn.transforms import WhitenedPCA
 
 MADE, ORIGINAL = 'made', 'original'
+NUM_SHOWN = 6  # notes that one can still see side by side, as in 2017
 
 _MAX_PEAK = 0.99  # of full scale
 _CHUNK_SIZE = 16  # pieces that are decoded together
@@ -56,11 +57,14 @@ class DecodedPiece(NamedTuple):
     mixes: of a reconstruction and its original, by alpha, `[T, 16]` each.
     audios: `[samples]` by what it is: ORIGINAL if there is one, MADE, and the
       mixes, see `mix_key`. Empty without a codec.
+    has_all_figures: else there are no figures of mixes and components, which
+      say little of a single note.
   """
 
   piece: Piece
   mixes: dict[float, np.ndarray]
   audios: dict[str, np.ndarray]
+  has_all_figures: bool
 
 
 def mix_key(alpha: float) -> str:
@@ -119,8 +123,8 @@ def decode(
   """
   for start in range(0, len(pieces), _CHUNK_SIZE):
     chunk = [
-      DecodedPiece(piece, _mixes(piece, alphas), {})
-      for piece in pieces[start : start + _CHUNK_SIZE]
+      DecodedPiece(piece, _mixes(piece, alphas), {}, i < NUM_SHOWN)
+      for i, piece in enumerate(pieces[start : start + _CHUNK_SIZE], start)
     ]
     if codec:
       _add_audios(chunk, codec)
@@ -230,7 +234,7 @@ def _figures(
   piece, audios = decoded.piece, decoded.audios
   both = audios.get(ORIGINAL), audios.get(MADE)
   if piece.view:
-    return _figures_of_reconstruction(piece, decoded.mixes, both, style)
+    return _figures_of_reconstruction(decoded, both, style)
   about = {'midi_pitch': piece.midi_pitch, **style.timing}
   if piece.original is None:
     draw = figures.sample_figure
@@ -241,9 +245,10 @@ def _figures(
   }
 
 
-def _figures_of_reconstruction(piece, mixes, audios, style):
-  """Rainbowgrams, then figures 4, 2, 3 and 5 of 2017, then the likelihood."""
-  draw, view = functools.partial, piece.view
+def _figures_of_reconstruction(decoded, audios, style):
+  """Rainbowgrams, the likelihood, and figures 4, 2, 3 and 5 of 2017."""
+  draw, piece, mixes = functools.partial, decoded.piece, decoded.mixes
+  view = piece.view
   notes = piece.original, piece.frames
   scales = {
     'limits': style.limits,
@@ -270,6 +275,12 @@ def _figures_of_reconstruction(piece, mixes, audios, style):
     piece.frames,
     **{**scales, 'difference_limits': style.model_limits},
   )
+  expected = view.original, view.mean, view.std, view.nats
+  drawn['likelihood'] = draw(
+    figures.likelihood_figure, *expected, **style.timing
+  )
+  if not decoded.has_all_figures:
+    return drawn
   if mixes:
     drawn['mixes'] = draw(
       figures.mixes_figure,
@@ -281,10 +292,6 @@ def _figures_of_reconstruction(piece, mixes, audios, style):
   if style.pca and len(style.pca.components) > 1:
     pca = style.pca.components, style.pca.variance
     drawn['components'] = draw(figures.components_figure, *notes, *pca)
-  expected = view.original, view.mean, view.std, view.nats
-  drawn['likelihood'] = draw(
-    figures.likelihood_figure, *expected, **style.timing
-  )
   return drawn
 
 

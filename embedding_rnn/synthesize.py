@@ -41,7 +41,6 @@ from embedding_rnn.trained_run import Run, expect_same_codec, load_run
 
 PAGE = note_page.FILE_NAME
 
-_NUM_SIDE_BY_SIDE = 6  # notes that one can still see
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
@@ -95,7 +94,7 @@ def synthesize(
   made = list(_make(run, sources, plan))
   style = outputs.choose_style(made, codec, run.transforms.pca)
   decoded = outputs.decode(made, None if just_figures else codec, plan.alphas)
-  first = list(itertools.islice(decoded, _NUM_SIDE_BY_SIDE))
+  first = list(itertools.islice(decoded, outputs.NUM_SHOWN))
   records = outputs.write_pieces(
     itertools.chain(first, decoded), len(made), folder, style
   )
