@@ -1,7 +1,7 @@
 """Speed and memory of the NSynth WaveNet at full size, and the cost of 8 bits.
 
   python benchmarks/wavenet.py
-  python benchmarks/wavenet.py --kinds=litert --kinds=int8 --batch_sizes=1 --repeats=9
+  python benchmarks/wavenet.py --kinds=int8 --batch_sizes=1 --repeats=9
   python benchmarks/wavenet.py --nsynth_checkpoint_path=wavenet-ckpt
 
 Generation is measured frame by frame, each of 512 samples a note, right after
@@ -153,7 +153,7 @@ def _measure_cost():
   import soundfile  # noqa: PLC0415
 
   from embedding_rnn import nsynth  # noqa: PLC0415
-  from embedding_rnn.nsynth import generation_litert, mu_law  # noqa: PLC0415
+  from embedding_rnn.nsynth import int8_cost, mu_law  # noqa: PLC0415
   from embedding_rnn.nsynth.conftest import Golden  # noqa: PLC0415
 
   golden = Golden('mid')
@@ -168,7 +168,7 @@ def _measure_cost():
   )[:: len(notes) // NOTES_TO_FOLLOW]
   full_name = _CHECKPOINT.value or 'full size, random weights'
   return {
-    name: generation_litert.measure_int8_cost(
+    name: int8_cost.measure_int8_cost(
       model.decoder, mu_law.encode(wav).numpy(), model.encode(wav).numpy()
     )._asdict()
     for name, model, wav in (

@@ -14,7 +14,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -235,55 +234,47 @@ class _Present:
   def __init__(self, decoder, batch_size, is_int8):
     graph = Graph(is_int8)
     self._signal = graph.input(batch_size, 3)
+    self._out_condition = graph.input(batch_size, decoder.out.out_width)
+    self._past = [
+      graph.input(batch_size, 2 * decoder.width) for _ in decoder.dilated
+    ]
     x = graph.dense(
       self._signal,
       decoder.start.kernel.numpy()[:, 0],
       decoder.start.bias.numpy(),
       is_exact=True,
     )
-    skip_bias = sum(c.bias.numpy() for c in decoder.skip)
-    skips = graph.dense(
-      x,
-      decoder.skip_start.kernel.numpy()[0],
-      decoder.skip_start.bias.numpy() + skip_bias,
+    self._inputs, gated = self._add_layers(graph, decoder, x)
+    skips = self._add_skips(graph, decoder, x, gated)
+    hidden = _add_dense(graph, decoder.out, graph.relu(skips), is_exact=True)
+    hidden = graph.relu(graph.add(hidden, self._out_condition))
+    self._logits = _add_dense(graph, decoder.logits, hidden, is_exact=True)
+    self._interpreter = graph.finish(
+      [self._logits, *self._inputs], _num_threads(decoder.width)
     )
-    self._past, self._inputs, gated = [], [], []
-    last = len(decoder.dilated) - 1
+
+  def _add_layers(self, graph, decoder, x):
+    """Inputs and gated values of the dilated layers."""
+    inputs, gated = [], []
     for i, dilated in enumerate(decoder.dilated):
-      self._inputs.append(x)
-      self._past.append(graph.input(batch_size, 2 * decoder.width))
+      if i > 0:
+        x = graph.add(x, _add_dense(graph, decoder.residual[i - 1], gated[-1]))
+      inputs.append(x)
       hidden = graph.dense(x, dilated.kernel.numpy()[2])
-      gate, value = graph.split(graph.add(hidden, self._past[-1]))
+      gate, value = graph.split(graph.add(hidden, self._past[i]))
       gated.append(graph.multiply(graph.sigmoid(gate), graph.tanh(value)))
-      if i < last:
-        residual = decoder.residual[i]
-        x = graph.add(
-          x,
-          graph.dense(
-            gated[-1], residual.kernel.numpy()[0], residual.bias.numpy()
-          ),
-        )
+    return inputs, gated
+
+  def _add_skips(self, graph, decoder, x, gated):
+    """The sum of the skip connections."""
+    bias = sum(c.bias.numpy() for c in (decoder.skip_start, *decoder.skip))
+    skips = graph.dense(x, decoder.skip_start.kernel.numpy()[0], bias)
     kernel = np.concatenate([c.kernel.numpy()[0] for c in decoder.skip])
     for part in graph.concatenate(gated):
       columns = graph.num_columns(part)
       skips = graph.add(skips, graph.dense(part, kernel[:columns]))
       kernel = kernel[columns:]
-    hidden = graph.dense(
-      graph.relu(skips),
-      decoder.out.kernel.numpy()[0],
-      decoder.out.bias.numpy(),
-      is_exact=True,
-    )
-    self._out_condition = graph.input(batch_size, decoder.out.out_width)
-    self._logits = graph.dense(
-      graph.relu(graph.add(hidden, self._out_condition)),
-      decoder.logits.kernel.numpy()[0],
-      decoder.logits.bias.numpy(),
-      is_exact=True,
-    )
-    self._interpreter = graph.finish(
-      [self._logits, *self._inputs], _num_threads(decoder.width)
-    )
+    return skips
 
   def __call__(self, signal, past, out_condition):
     """Logits `[B, 256]`, and the dilated layers' inputs, `[B, W]` of each."""
@@ -297,44 +288,11 @@ class _Present:
     return interpreter.get_tensor(self._logits), inputs
 
 
-class Int8Cost(NamedTuple):
-  """What 8-bit weights cost on given audio.
-
-  Attributes:
-    nats: a sample, of float32 weights: the mean of -log p(sample | those
-      before).
-    nats_int8: the same of 8-bit weights.
-    agreement: fraction of the samples that both would draw alike, given the
-      same samples before and the same random number.
-  """
-
-  nats: float
-  nats_int8: float
-  agreement: float
-
-
-def measure_int8_cost(
-  decoder: Decoder, codes: np.ndarray, encodings: np.ndarray, seed: int = 0
-) -> Int8Cost:
-  """Follows audio with weights of both kinds, and compares.
-
-  Args:
-    decoder: with weights.
-    codes: of the audio, integers `[B, n]`, n <= frames * hop_length.
-    encodings: float32 `[B, frames, bottleneck_width]`.
-    seed: of the random numbers.
-  """
-  codes = np.asarray(codes, np.int32)
-  classes = mu_law.to_classes(codes)[..., None]
-  uniform = np.random.default_rng(seed).random(codes.size, np.float32)
-  nats, drawn = [], []
-  for is_int8 in (False, True):
-    generator = LiteRTGenerator(decoder, len(codes), is_int8)
-    log_probs = generator.log_probs(codes, encodings)
-    nats.append(float(-np.take_along_axis(log_probs, classes, axis=2).mean()))
-    rows = log_probs.reshape(-1, mu_law.NUM_CLASSES)
-    drawn.append(draw_classes(rows, uniform))
-  return Int8Cost(*nats, float((drawn[0] == drawn[1]).mean()))
+def _add_dense(graph, convolution, x, is_exact=False):
+  """Adds a convolution of length 1 to a graph."""
+  return graph.dense(
+    x, convolution.kernel.numpy()[0], convolution.bias.numpy(), is_exact
+  )
 
 
 def draw_classes(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:

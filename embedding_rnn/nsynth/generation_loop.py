@@ -65,10 +65,10 @@ class TensorFlowGenerator:
     """See `generation.Generator`."""
     self._rings.assign(state.rings)
     codes, num_samples, signal = self._run(
-      tf.constant(encodings),
-      None if uniform is None else tf.constant(uniform),
-      tf.constant(state.num_samples),
-      tf.constant(state.signal),
+      tf.convert_to_tensor(encodings),
+      None if uniform is None else tf.convert_to_tensor(uniform),
+      tf.convert_to_tensor(state.num_samples),
+      tf.convert_to_tensor(state.signal),
     )
     return codes, State(num_samples, signal, tf.identity(self._rings))
 
