@@ -20,7 +20,7 @@ from embedding_rnn import codec as codecs
 from embedding_rnn import metrics, notes, training
 
 _NUM_NOTES = 8
-_NUM_STEPS = 150
+_NUM_STEPS = 300
 
 
 @pytest.fixture(scope='module')
@@ -51,7 +51,9 @@ def run(batch, tmp_path_factory):
   hps = embedding_rnn.default_hps()
   hps.parse('rnn_size=64,enc_rnn_size=32,z_size=8,num_mixture=2,batch_size=8')
   hps.parse('difference_input=0,pca_dim_reduce=1,n_pca_components=8')
-  hps.parse(f'learning_rate=0.01,num_steps={_NUM_STEPS},save_every=50')
+  hps.parse('use_input_dropout=1,input_dropout_prob=0.06,kl_weight=0.01')
+  hps.parse('learning_rate=0.01,decay_rate=0.995,save_every=100')
+  hps.parse(f'num_steps={_NUM_STEPS}')
   training.train(hps, folder, folder / 'run')
   return embedding_rnn.load_run(folder / 'run')
 

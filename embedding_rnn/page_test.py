@@ -216,6 +216,8 @@ def test_filters(browser, choices, expected):
   headings = browser.find_elements(By.CSS_SELECTOR, '.notes h3')
   assert sum(h.is_displayed() for h in headings) <= len(expected)
   browser.find_element(By.CSS_SELECTOR, '[type=reset]').click()
+  # The page hears of it only after the fields are empty.
+  wait(browser, "return document.querySelectorAll('.note[hidden]').length == 0")
   assert len(visible_notes(browser)) == 5
 
 

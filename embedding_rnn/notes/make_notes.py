@@ -27,7 +27,7 @@ import soundfile
 from absl import app, flags, logging
 from tqdm import tqdm
 
-from embedding_rnn import notes
+from embedding_rnn import files, notes
 from embedding_rnn.codec import HarmonicCodec
 
 DEFAULT_SOUNDFONT = '/usr/share/sounds/sf2/FluidR3_GM.sf2'
@@ -270,7 +270,7 @@ def write_collection(
     family, program, _ = re.split(r'_(\d{3})_', name, maxsplit=1)
     pitch = int(collection.midi_pitch[row])
     note = Note(int(program), family, pitch, int(collection.velocity[row]))
-    with notes.replacing(folder / f'{name}.flac') as temporary:
+    with files.replacing(folder / f'{name}.flac') as temporary:
       audio = render_note(soundfont, note)
       soundfile.write(temporary, audio, SAMPLE_RATE, 'PCM_16', format='FLAC')
   about = {
@@ -289,7 +289,7 @@ def write_collection(
     'about': np.frombuffer(json.dumps(about).encode(), np.uint8),
   }
   with (
-    notes.replacing(folder / notes.FILE_NAME) as temporary,
+    files.replacing(folder / notes.FILE_NAME) as temporary,
     temporary.open('wb') as file,
   ):
     np.savez_compressed(file, **arrays)
