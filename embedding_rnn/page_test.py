@@ -230,7 +230,11 @@ def test_sorts_within_sections(browser):
   fill_in(browser, 'key', 'pitch')
   assert visible_notes(browser) == ['high', 'middle', 'low', *rest]
   browser.find_element(By.CSS_SELECTOR, '[type=reset]').click()
-  assert visible_notes(browser) == ['low', 'middle', 'high', *rest]
+  order = ['low', 'middle', 'high', *rest]
+  # The page hears of it only after the fields are empty.
+  WebDriverWait(browser, _WAITING_SECONDS, 0.05).until(
+    lambda driver: visible_notes(driver) == order
+  )
 
 
 def test_plays_one_sound_at_a_time(browser):
