@@ -150,12 +150,14 @@ def _measure_encoding():
 
 def _measure_cost():
   """Nats a sample and agreement, of each set of weights."""
+  import keras  # noqa: PLC0415
   import soundfile  # noqa: PLC0415
 
   from embedding_rnn import nsynth  # noqa: PLC0415
   from embedding_rnn.nsynth import int8_cost, mu_law  # noqa: PLC0415
   from embedding_rnn.nsynth.conftest import Golden  # noqa: PLC0415
 
+  keras.utils.set_random_seed(0)
   golden = Golden('mid')
   golden.set_weights('raw')
   full = nsynth.WaveNetAutoencoder()
