@@ -2,7 +2,7 @@
 
 import pathlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -78,38 +78,42 @@ def restore_tf1_checkpoint(model, path: str) -> int:
   """
   weights = weights_by_name(model)
   shapes = {name: weight.shape for name, weight in weights.items()}
-  values, step = read_weights(path, shapes, _BOOKKEEPING, _STEP)
+  read, step = open_weights(path, shapes, _BOOKKEEPING, _STEP)
   for name, weight in weights.items():
     if weight.row is None:
-      weight.variable.assign(values[name])
+      weight.variable.assign(read(name))
   stacked = {}
   for name, weight in weights.items():
     if weight.row is not None:
       rows = stacked.setdefault(id(weight.variable), (weight.variable, {}))[1]
-      rows[weight.row] = values[name]
+      rows[weight.row] = read(name)
   for variable, rows in stacked.values():
     variable.assign(tf.stack([rows[i] for i in range(len(rows))]))
   return step
 
 
-def read_weights(
+def open_weights(
   path: str,
   expected: Mapping[str, tuple[int, ...]],
   bookkeeping: re.Pattern[str],
   step_name: str,
   names: Iterable[str] | None = None,
-) -> tuple[dict[str, np.ndarray], int]:
-  """Reads the weights of a TensorFlow 1 checkpoint, all of them or none.
+) -> tuple[Callable[[str], np.ndarray], int]:
+  """Opens a TensorFlow 1 checkpoint of which all weights can be read.
+
+  They are read twice, for the check and when they are taken, so that there need
+  not be memory for all of them beside the model's.
 
   Args:
     path: the checkpoint's prefix, its folder, or any one of its files.
     expected: shapes of the weights by their names in the checkpoint.
     bookkeeping: matches the names of what else the checkpoint may hold.
     step_name: the variable that counts training steps.
-    names: of the weights to read, after all were compared; all if None.
+    names: of the weights to be read, after all were compared; all if None.
 
   Returns:
-    The weights by name, and the number of steps; 0 if it is not there.
+    A function of a name that reads a weight, and the number of steps; 0 if it
+    is not there.
 
   Raises:
     FileNotFoundError: there is no checkpoint at path.
@@ -121,14 +125,15 @@ def read_weights(
     reader = tf.train.load_checkpoint(prefix)
     shapes = reader.get_variable_to_shape_map()
     _compare(prefix, expected, shapes, bookkeeping)
-    values = {name: reader.get_tensor(name) for name in names or expected}
+    for name in names or expected:
+      reader.get_tensor(name)  # compares checksums
     step = reader.get_tensor(step_name) if step_name in shapes else 0
   except (tf.errors.OpError, IndexError, RuntimeError) as e:
     raise ValueError(
       f'Checkpoint {prefix} is damaged or truncated ({_first_line(e)}); fetch '
       'it again.'
     ) from e
-  return values, int(step)
+  return reader.get_tensor, int(step)
 
 
 def _cell_weights(scope, cell):

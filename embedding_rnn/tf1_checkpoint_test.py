@@ -78,12 +78,16 @@ def test_another_model_is_named_and_nothing_changes(folder, overrides, message):
 
 @pytest.mark.parametrize('name', ['index', 'data-00000-of-00001'])
 @pytest.mark.parametrize('kept', [0.0, 0.5, 0.99])
-def test_truncated(folder, name, kept):
+def test_truncated_and_nothing_changes(folder, name, kept):
   path = folder / f'embedding_rnn.{name}'
   content = path.read_bytes()
   path.write_bytes(content[: int(len(content) * kept)])
+  model = make_model()
+  before = [v.numpy() for v in model.weights]
   with pytest.raises(ValueError, match='damaged or truncated'):
-    embedding_rnn.restore_tf1_checkpoint(make_model(), folder)
+    embedding_rnn.restore_tf1_checkpoint(model, folder)
+  for variable, value in zip(model.weights, before, strict=True):
+    np.testing.assert_array_equal(variable.numpy(), value)
 
 
 def test_data_file_missing(folder):

@@ -266,7 +266,7 @@ class WaveNetAutoencoder(keras.Model):
     shapes = self.encoder.tf1_shapes | self.decoder.tf1_shapes
     # Whichever of the two is not loaded is no surprise.
     raw = '|'.join(re.escape(name) for name in shapes)
-    values, step = tf1_checkpoint.read_weights(
+    read, step = tf1_checkpoint.open_weights(
       path,
       {f'{name}{suffix}': shape for name, shape in shapes.items()},
       re.compile(f'{_BOOKKEEPING}|{raw}'),
@@ -279,7 +279,7 @@ class WaveNetAutoencoder(keras.Model):
       self.build()
     for part in parts:
       for name, variable in part.tf1_variables.items():
-        value = values[f'{name}{suffix}']
+        value = read(f'{name}{suffix}')
         variable.assign(tf.reshape(value, variable.shape))
     return step
 
