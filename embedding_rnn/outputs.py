@@ -240,6 +240,7 @@ def _figures(
     draw = figures.sample_figure
     return {'note': functools.partial(draw, piece.frames, both[1], **about)}
   notes = piece.original, piece.frames
+  about['what'] = piece.section.capitalize()
   return {
     'note': functools.partial(figures.note_figure, *notes, *both, **about)
   }

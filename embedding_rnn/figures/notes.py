@@ -27,12 +27,13 @@ def note_figure(
   original_audio: np.ndarray | None = None,
   reconstruction_audio: np.ndarray | None = None,
   *,
+  what: str = 'Reconstruction',
   title: str = '',
   midi_pitch: int | None = None,
   sample_rate: int = harmonics.SAMPLE_RATE,
   hop_length: int = harmonics.HOP_LENGTH,
 ) -> Figure:
-  """A note beside its reconstruction: 1600 x 1000 dots (x 400 without audio).
+  """A note beside what was made of it: 1600 x 1000 dots (x 400 without audio).
 
   Above the embeddings of both and their residual, on one scale; then their
   spectrograms, on one scale; below their loudness.
@@ -42,6 +43,7 @@ def note_figure(
     reconstruction: frames `[T, W]`.
     original_audio: `[samples]`; None, as the next, for embeddings alone.
     reconstruction_audio: `[samples]`.
+    what: names the second, where it is not a reconstruction.
     title: above all.
     midi_pitch: marked in the spectrograms, if given.
     sample_rate: of the audio, in Hz.
@@ -66,7 +68,7 @@ def note_figure(
   scale = _diverging_scale(original, reconstruction, residual)
   named = {
     'Original embedding': original,
-    'Reconstruction embedding': reconstruction,
+    f'{what} embedding': reconstruction,
     f'Residual, MSE {np.mean(np.square(residual)):.3f}': residual,
   }
   for ax, (name, frames) in zip(panels, named.items(), strict=True):
@@ -82,12 +84,13 @@ def note_figure(
   )
   panels = _add_band(figure, 1, num_bands, num_columns=2)
   image = spectra.draw_spectrograms(panels, audios, sample_rate, midi_pitch)
-  for ax, name in zip(panels, ('Original', 'Reconstruction'), strict=True):
+  for ax, name in zip(panels, ('Original', what), strict=True):
     drawing.set_title(ax, f'{name} audio, spectrogram')
   panels[0].set_ylabel(spectra.FREQUENCY_LABEL)
   drawing.add_colour_bar(figure, image, panels, spectra.DECIBEL_LABEL)
   (ax,) = _add_band(figure, 2, num_bands)
-  lines = drawing.ORIGINAL_LINE, drawing.RECONSTRUCTION_LINE
+  made_line = {**drawing.RECONSTRUCTION_LINE, 'label': what.lower()}
+  lines = drawing.ORIGINAL_LINE, made_line
   spectra.draw_loudness(ax, audios, lines, sample_rate, hop_length)
   error_db = metrics.loudness_error_db(*audios)
   drawing.set_title(ax, f'Loudness, mean difference {error_db:.1f} dB')

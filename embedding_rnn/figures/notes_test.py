@@ -43,6 +43,16 @@ def test_note_figure_draws_what_it_is_given():
   assert pixels(figure).shape == (1000, 1600, 4)
 
 
+def test_note_figure_says_what_the_second_note_is():
+  figure = figures.note_figure(
+    _frames(), _frames(), _sine(440), _sine(440), what='Filling'
+  )
+  text = texts(figure)
+  assert 'Filling embedding' in text and 'Filling audio' in text
+  labels = [t.get_text() for t in figure.axes[-1].get_legend().get_texts()]
+  assert labels[1] == 'filling' and 'econstruction' not in text
+
+
 def test_note_figure_marks_the_pitch_on_the_strongest_row():
   figure = figures.note_figure(
     _frames(), _frames(), _sine(440), _sine(440), midi_pitch=69
