@@ -42,6 +42,7 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
     handler = logging.get_absl_handler()
     handler.setFormatter(python_logging.Formatter('%(message)s'))
     logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
+    python_logging.getLogger('tensorflow').addFilter(_is_news)
     try:
       if isinstance(argv, list) and len(argv) > 1:
         raise ValueError(
@@ -59,6 +60,11 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
     return 0
 
   return reporting
+
+
+def _is_news(record: python_logging.LogRecord) -> bool:
+  # A graph for each batch size and each set of options is what we want.
+  return 'triggered tf.function retracing' not in record.getMessage()
 
 
 def command_line() -> str:

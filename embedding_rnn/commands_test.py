@@ -3,6 +3,7 @@ import math
 import re
 
 import pytest
+import tensorflow as tf
 from absl import logging
 from rich.console import Console
 
@@ -10,10 +11,12 @@ from embedding_rnn import commands
 
 
 @pytest.fixture(autouse=True)
-def _verbosity():
+def _logging():
   before = logging.get_verbosity()
+  filters = list(tf.get_logger().filters)
   yield
   logging.set_verbosity(before)
+  tf.get_logger().filters = filters
 
 
 @pytest.mark.parametrize(
@@ -54,6 +57,18 @@ def test_success_gives_zero_and_interruption_130():
 
   assert commands.report_errors(lambda argv: None)(['command']) == 0
   assert commands.report_errors(interrupted)(['command']) == 130
+
+
+def test_graphs_for_several_shapes_are_no_news(caplog):
+  def main(argv):
+    square = tf.function(lambda x: x * x)
+    for size in range(10):
+      square(tf.zeros([size]))
+    tf.get_logger().warning('other news')
+
+  assert commands.report_errors(main)(['command']) == 0
+  assert [m for m in caplog.messages if 'retracing' in m] == []
+  assert 'other news' in caplog.messages
 
 
 def test_a_table_has_aligned_columns():
