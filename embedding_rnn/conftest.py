@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from embedding_rnn import data, notes, trained_run
+from embedding_rnn import checkpoints, data, notes, trained_run
 from embedding_rnn.embedding_rnn import Model
 from embedding_rnn.hparams import default_hps
 
@@ -82,6 +82,17 @@ def run(tiny_data_dir):
 def unconditional_run(tiny_data_dir):
   """The same, but unconditional."""
   return tiny_run(tiny_data_dir, unconditional=1)
+
+
+def save_run(folder, run):
+  """Writes a run as training does, its best weights at step 7."""
+  files = checkpoints.RunFiles(run.hps, run.transforms, run.info)
+  checkpoints.create_run(folder, files)
+  contents = {
+    checkpoints.WEIGHTS: checkpoints.weights_of(run.model),
+    checkpoints.COSTS: {'valid': {'cost': 1.0}},
+  }
+  checkpoints.write_save(folder, checkpoints.BEST, 7, contents)
 
 
 @pytest.fixture

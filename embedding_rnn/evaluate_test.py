@@ -6,28 +6,17 @@ import pytest
 from absl import logging
 
 from embedding_rnn import baselines, checkpoints, evaluate, evaluation
-from embedding_rnn.conftest import tiny_run
+from embedding_rnn.conftest import save_run, tiny_run
 
 _QUICK = ['--num_importance_samples=1', '--num_decoded_notes=1']
-
-
-def _save(folder, run):
-  """Writes a run as training does."""
-  files = checkpoints.RunFiles(run.hps, run.transforms, run.info)
-  checkpoints.create_run(folder, files)
-  contents = {
-    checkpoints.WEIGHTS: checkpoints.weights_of(run.model),
-    checkpoints.COSTS: {'valid': {'cost': 1.0}},
-  }
-  checkpoints.write_save(folder, checkpoints.BEST, 7, contents)
 
 
 @pytest.fixture
 def logs(tmp_path, run, unconditional_run):
   """A folder of a run, its baseline, and a run without a checkpoint."""
   folder = tmp_path / 'logs'
-  _save(folder / 'small', run)
-  _save(folder / 'small_unconditional', unconditional_run)
+  save_run(folder / 'small', run)
+  save_run(folder / 'small_unconditional', unconditional_run)
   files = checkpoints.RunFiles(run.hps, run.transforms, run.info)
   checkpoints.create_run(folder / 'begun', files)
   return folder
@@ -111,7 +100,7 @@ def test_runs_of_other_data_have_a_table_of_their_own(
   shutil.copytree(tiny_data_dir, data_dir)
   splits = np.load(data_dir / 'splits.npy')
   np.save(data_dir / 'splits.npy', splits[::-1].copy())
-  _save(logs / 'other', tiny_run(data_dir, difference_input=1))
+  save_run(logs / 'other', tiny_run(data_dir, difference_input=1))
   names = 'other', 'small'
   results = evaluate.evaluate_runs(
     {name: logs / name for name in names},

@@ -190,6 +190,12 @@ class _Servable:
     return self.to_notes(drawn.frames)
 
   def _shape(self, which, num_frames):
+    message = 'num_frames: expected at least 1.'
+    # Before the loop, which else fails first.
+    with tf.control_dependencies(
+      [tf.debugging.assert_positive(num_frames, message)]
+    ):
+      num_frames = tf.identity(num_frames)
     num_notes = which.get('num_notes')
     if num_notes is None:
       num_notes = tf.shape(which['pitches'])[0]

@@ -180,6 +180,9 @@ def test_bad_numbers_are_refused(folder, results):
   for pitch in (-1, 128):
     with pytest.raises(tf.errors.InvalidArgumentError, match='MIDI numbers'):
       call['decode'](pitches=tf.constant([pitch]), **inputs)
+  none = {'pitches': tf.constant([60]), 'num_frames': tf.constant(0)}
+  with pytest.raises(tf.errors.InvalidArgumentError, match='num_frames: exp'):
+    call['decode'](**inputs | none)
   controls = {name: tf.constant(value) for name, value in CONTROLS.items()}
   for name in CONTROLS:
     with pytest.raises(tf.errors.InvalidArgumentError, match=f'{name}: exp'):

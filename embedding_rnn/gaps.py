@@ -26,10 +26,12 @@ def check_known(notes: npt.ArrayLike, is_known: npt.ArrayLike):
       f'notes of shape {notes.shape} and is_known of {is_known.shape}: '
       'expected [N, T, W] and [N, T] or [T].'
     )
-  if is_known.dtype != bool or not is_known.any(axis=-1).all():
+  if is_known.dtype != bool:
+    raise ValueError(f'is_known of dtype {is_known.dtype}: expected bool.')
+  if not is_known.any(axis=-1).all():
     raise ValueError(
-      f'is_known of dtype {is_known.dtype}: expected bool, with at least one '
-      'known frame in each note (where there is none, use sample).'
+      'is_known has a note without a frame: expected at least one known frame '
+      'in each; where there is none, use sample.'
     )
   is_known = np.broadcast_to(is_known, notes.shape[:2])
   return np.where(is_known[..., None], notes, np.float32(0)), is_known

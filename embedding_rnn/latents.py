@@ -118,6 +118,13 @@ def _check_latents(*latents) -> list[np.ndarray]:
       f'Latents of shapes {", ".join(map(str, shapes))}: expected [..., Z], '
       'with the same Z.'
     )
+  try:
+    np.broadcast_shapes(*shapes)
+  except ValueError:
+    raise ValueError(
+      f'Latents of shapes {", ".join(map(str, shapes))}: expected as many of '
+      'each, or one.'
+    ) from None
   if not all(np.isfinite(z).all() for z in latents):
     raise ValueError('The latents hold NaN or infinity; repair them.')
   return latents

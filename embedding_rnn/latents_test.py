@@ -130,6 +130,7 @@ def test_analogy():
   ('arguments', 'message'),
   [
     ((np.ones(3), np.ones(4), [0.5]), r'shapes \(3,\), \(4,\)'),
+    ((np.ones((2, 3)), np.ones((4, 3)), [0.5]), 'as many of each, or one'),
     ((1.0, 2.0, [0.5]), r'expected \[\.\.\., Z\]'),
     ((np.ones(3), np.ones(3), [1.1]), 'from 0 to 1'),
     ((np.ones(3), np.ones(3), [np.nan]), 'from 0 to 1'),

@@ -7,6 +7,7 @@ from embedding_rnn.harmonics import midi_to_hz
 
 _WINDOW_LENGTHS = (2048, 1024, 512, 256, 128, 64)
 _SILENCE_DB = -100.0
+_SEARCH_CENTS = 700.0  # on either side of a note's pitch
 
 
 def _spectrogram(audio: np.ndarray, window_length: int) -> np.ndarray:
@@ -132,9 +133,12 @@ def pitch_error_cents(
       that it takes with 2.
 
   Returns:
-    Cents, or NaN if no frame is voiced.
+    Cents, or NaN if no pitch is found within the fifth, or the pitch is too
+    high for the sample rate.
   """
   f0_hz = midi_to_hz(midi_pitch)
+  if f0_hz >= sample_rate / 2:
+    return float('nan')
   audio = np.asarray(audio, np.float32)
   # YIN interpolates between whole lags: 32 or more to a period keep it exact.
   factor = int(np.clip(np.ceil(32 * f0_hz / sample_rate), 1, 8))
@@ -143,7 +147,9 @@ def pitch_error_cents(
     audio = librosa.resample(audio, orig_sr=sample_rate, target_sr=target)
     sample_rate = target
   # Four periods of the lowest pitch looked for, at least.
-  fmin, fmax = f0_hz * 2 ** (-7 / 12), f0_hz * 2 ** (7 / 12)
+  fmin, fmax = (
+    f0_hz * 2 ** (cents / 1200.0) for cents in (-_SEARCH_CENTS, _SEARCH_CENTS)
+  )
   frame_length = 2048 * factor
   while frame_length < 4 * sample_rate / fmin:
     frame_length *= 2
@@ -164,7 +170,10 @@ def pitch_error_cents(
   chosen = voiced & (level > 0.1 * level.max())
   if not chosen.any():
     return float('nan')
-  return float(1200.0 * np.log2(np.median(f0[chosen]) / f0_hz))
+  cents = float(1200.0 * np.log2(np.median(f0[chosen]) / f0_hz))
+  # On the bound, what was heard lies beyond it.
+  is_within = abs(cents) < _SEARCH_CENTS - resolution_cents / 2
+  return cents if is_within else float('nan')
 
 
 def _check_pair(

@@ -89,6 +89,12 @@ def test_pitch_error_of_noise_is_not_a_number():
   assert metrics.pitch_error_cents(noise, 60) != 0.0
 
 
+def test_a_pitch_that_cannot_be_found_is_not_a_number():
+  assert np.isnan(metrics.pitch_error_cents(_tone(60), 70))  # beyond the fifth
+  assert metrics.pitch_error_cents(_tone(60), 66) == pytest.approx(-600, abs=3)
+  assert np.isnan(metrics.pitch_error_cents(_tone(60), 120))  # above 8 kHz
+
+
 def test_refuses_pairs_that_cannot_be_compared():
   tone = _tone(60)
   for metric in (metrics.log_spectral_distance, metrics.loudness_error_db):

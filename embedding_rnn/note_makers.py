@@ -10,6 +10,7 @@ In a notebook:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from embedding_rnn.piece import ModelView, Piece
 from embedding_rnn.trained_run import Run
 
 _BATCH_SIZE = 64
+_MAX_NAME_LENGTH = 60  # of an instrument; file systems take 255 bytes
 
 
 class Originals:
@@ -64,8 +66,12 @@ class Originals:
     return len(self.rows)
 
   def name(self, i: int) -> str:
-    """As NSynth names notes: instrument-pitch-velocity; with its row."""
+    """As NSynth names notes: instrument-pitch-velocity; with its row.
+
+    It may be part of a file name, whatever instruments are called.
+    """
     instrument = self._label('instrument', i) or 'note'
+    instrument = re.sub(r'[^\w-]+', '_', instrument)[:_MAX_NAME_LENGTH]
     velocity = int(np.argmax(self._dataset.velocities[self.rows[i]]))
     pitch = self.own_pitches[i]
     return f'{instrument}-{pitch:03d}-{velocity:03d}_row{self.rows[i]}'
@@ -87,10 +93,14 @@ class Originals:
     i: int,
     frames: np.ndarray,
     suffix: str = '',
+    what: str = '',
     facts: Mapping[str, Any] | None = None,
     view: ModelView | None = None,
   ) -> Piece:
-    """A piece made of note i; it has no original if it is of other length."""
+    """A piece made of note i; it has no original if it is of other length.
+
+    Its name ends in `suffix`, its title in `what`.
+    """
     original = self.notes[i] if self.notes[i].shape == frames.shape else None
     facts = {'row': int(self.rows[i]), **(facts or {})}
     if original is not None:
@@ -98,7 +108,7 @@ class Originals:
     return Piece(
       section=section,
       name=self.name(i) + suffix,
-      title=self.title(i),
+      title=self.title(i) + what,
       midi_pitch=int(self.pitches[i]),
       frames=frames,
       original=original,
@@ -151,8 +161,9 @@ def fillings(
   is_known = (frames < gap[0]) | (frames >= gap[1])
   made = run.fill(originals.notes, is_known, originals.pitches, **settings)
   facts = {'gap_frames': list(gap)}
+  what = f', frames {gap[0]} to {gap[1] - 1} made anew'
   return [
-    originals.piece('filling', i, frames, '_filled', facts)
+    originals.piece('filling', i, frames, '_filled', what, facts)
     for i, frames in enumerate(made)
   ]
 
@@ -172,8 +183,9 @@ def continuations(
     originals.notes, num_given, originals.pitches, **settings
   )
   facts = {'given_frames': num_given}
+  what = f', continued after {num_given} frames'
   return [
-    originals.piece('continuation', i, frames, '_continued', facts)
+    originals.piece('continuation', i, frames, '_continued', what, facts)
     for i, frames in enumerate(made)
   ]
 
@@ -187,7 +199,8 @@ def samples(run: Run, pitches: Sequence[int], **settings: Any) -> list[Piece]:
     **settings: of `Run.sample`.
   """
   made = run.sample(np.asarray(pitches, int), **settings)
-  return _pieces('sample', 'New note', pitches, made)
+  titles = ['New note'] * len(made)
+  return _pieces('sample', titles, pitches, made)
 
 
 def interpolation(
@@ -210,9 +223,10 @@ def interpolation(
   z = latents.interpolate(*run.encode(ends.notes).z, fractions, kind)
   pitch = int(ends.pitches[0])
   made = run.sample(pitch, z, **settings)
-  title = f'From {ends.title(0)}, to {ends.title(1)}'
+  way = f'of the way from {ends.title(0)}, to {ends.title(1)}'
+  titles = [f'{fraction:.0%} {way}' for fraction in fractions]
   facts = [{'fraction': float(fraction)} for fraction in fractions]
-  return _pieces('interpolation', title, [pitch] * num_steps, made, facts)
+  return _pieces('interpolation', titles, [pitch] * num_steps, made, facts)
 
 
 def combination(run: Run, terms: Originals, **settings: Any) -> list[Piece]:
@@ -227,9 +241,9 @@ def combination(run: Run, terms: Originals, **settings: Any) -> list[Piece]:
   pitches = terms.pitches[:1]
   made = run.sample(pitches, z, **settings)
   a, b, c = (terms.title(i) for i in range(3))
-  title = f'{a}; minus {b}; plus {c}'
+  titles = [f'{a}; minus {b}; plus {c}']
   facts = [{'rows': terms.rows.tolist()}]
-  return _pieces('combination', title, pitches, made, facts)
+  return _pieces('combination', titles, pitches, made, facts)
 
 
 def sweep(
@@ -245,12 +259,12 @@ def sweep(
   """
   z = run.encode(original.notes).z[0]
   made = run.sample(np.asarray(pitches, int), z, **settings)
-  title = f'The instrument of {original.title(0)}'
+  titles = [f'The instrument of {original.title(0)}'] * len(made)
   facts = [{'row': int(original.rows[0])}] * len(pitches)
-  return _pieces('sweep', title, pitches, made, facts)
+  return _pieces('sweep', titles, pitches, made, facts)
 
 
-def _pieces(section, title, pitches, made, facts=None) -> list[Piece]:
+def _pieces(section, titles, pitches, made, facts=None) -> list[Piece]:
   """Pieces without originals."""
   facts = facts or [{}] * len(made)
   return [
@@ -262,8 +276,8 @@ def _pieces(section, title, pitches, made, facts=None) -> list[Piece]:
       frames=frames,
       facts=about,
     )
-    for i, (pitch, frames, about) in enumerate(
-      zip(pitches, made, facts, strict=True)
+    for i, (title, pitch, frames, about) in enumerate(
+      zip(titles, pitches, made, facts, strict=True)
     )
   ]
 

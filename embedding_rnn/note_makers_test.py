@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,16 @@ def test_originals_say_what_the_data_says(dataset, originals):
   family = families[dataset.instrument_family_ids[20]]
   assert originals.family(1) == family
   assert instrument.startswith(family)
+
+
+def test_any_instrument_gives_a_file_name(run, originals):
+  dataset = run.open_dataset()
+  number = dataset.instrument_ids[20]
+  for hostile in ('../../a/b "<é>&', '..', 'x' * 300, 'a\\b\0c'):
+    dataset.info['instruments'][number] = hostile
+    name = Originals(dataset, [20]).name(0)
+    assert re.fullmatch(r'[\w-]{1,100}', name)
+    assert name.endswith(originals.name(1).rpartition('-')[2])
 
 
 def test_a_row_that_is_not_there(dataset):
@@ -94,6 +106,7 @@ def test_fillings_keep_all_but_the_gap(run, originals):
   assert not changed[:, :30].any()
   assert not changed[:, 50:].any()
   assert pieces[0].facts['gap_frames'] == [30, 50]
+  assert pieces[0].title.endswith(', frames 30 to 49 made anew')
 
 
 def test_continuations_of_any_length(run, originals):
@@ -107,6 +120,7 @@ def test_continuations_of_any_length(run, originals):
     np.testing.assert_array_equal(frames[:, :40], originals.notes[:, :40])
   assert same[0].original is not None
   assert longer[0].original is None
+  assert longer[0].title.endswith(', continued after 40 frames')
 
 
 def test_new_notes(run):
@@ -124,6 +138,8 @@ def test_interpolation_goes_from_note_to_note(run, originals):
   np.testing.assert_allclose(frames[[0, -1]], ends, atol=1e-4)
   fractions = [piece.facts['fraction'] for piece in pieces]
   np.testing.assert_allclose(fractions, [0, 1 / 3, 2 / 3, 1])
+  begins = [piece.title.split()[0] for piece in pieces]
+  assert begins == ['0%', '33%', '67%', '100%']
 
 
 def test_adding_what_was_subtracted_changes_nothing(run, dataset):

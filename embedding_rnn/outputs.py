@@ -276,9 +276,11 @@ def _figures_of_reconstruction(decoded, audios, style):
     piece.frames,
     **{**scales, 'difference_limits': style.model_limits},
   )
-  expected = view.original, view.mean, view.std, view.nats
   drawn['likelihood'] = draw(
-    figures.likelihood_figure, *expected, **style.timing
+    figures.likelihood_figure,
+    *(view.original, view.mean, view.std, view.nats),
+    variable='component' if style.pca else 'channel',
+    **style.timing,
   )
   if not decoded.has_all_figures:
     return drawn

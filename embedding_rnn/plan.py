@@ -12,6 +12,7 @@ from embedding_rnn import sampling
 from embedding_rnn.trained_run import Run
 
 _NUM_PITCHES = 128  # MIDI
+_MAX_SEED = 2**63 - 1
 _MIXES = (0.2, 0.5, 0.8, 0.85, 0.9, 0.95)  # those of 2017
 _WAYS = ('spherical', 'straight')
 _GREEDY = {'no': False, 'component': True, 'mean': 'mean'}
@@ -73,6 +74,12 @@ class Plan:
   def __post_init__(self):
     """Raises ValueError for values that no run could satisfy."""
     sampling.check_controls(**self.controls)
+    self._check_what()
+    self._check_values()
+    self._check_sizes()
+
+  def _check_what(self):
+    """That there is something to make, and no wish in vain."""
     wanted = (self.interpolate, self.combine, self.sweep)
     if self.num_notes < 0 or not (
       self.num_notes or self.pitches or any(x is not None for x in wanted)
@@ -81,6 +88,21 @@ class Plan:
         f'num_notes={self.num_notes} and pitches={list(self.pitches)}: '
         'expected at least one note to make.'
       )
+    needs = {
+      'num_given': (self.num_given, 'num_notes', self.num_notes),
+      'gap': (self.gap, 'num_notes', self.num_notes),
+      'num_candidates': (self.num_candidates > 1, 'gap', self.gap),
+      'sweep': (self.sweep is not None, 'sweep_pitches', self.sweep_pitches),
+    }
+    for name, (is_asked, needed, value) in needs.items():
+      if is_asked and not value:
+        raise ValueError(
+          f'{name}={getattr(self, name)} has no effect with {needed}={value}; '
+          f'set {needed}, or leave {name} out.'
+        )
+
+  def _check_values(self):
+    """What is in the lists, and the words."""
     own = () if self.pitch is None else (self.pitch,)
     for pitch in (*self.pitches, *own, *self.sweep_pitches):
       if not 0 <= pitch < _NUM_PITCHES or pitch != int(pitch):
@@ -104,6 +126,9 @@ class Plan:
         f'interpolation={self.interpolation!r}: expected one of '
         f'{", ".join(_WAYS)}.'
       )
+
+  def _check_sizes(self):
+    """Single numbers, and how many are in lists of fixed length."""
     for name, minimum in (
       ('seed', 0),
       ('num_given', 0),
@@ -114,6 +139,8 @@ class Plan:
       value = getattr(self, name)
       if value is not None and value < minimum:
         raise ValueError(f'{name}={value}: expected at least {minimum}.')
+    if self.seed > _MAX_SEED:
+      raise ValueError(f'seed={self.seed}: expected at most {_MAX_SEED}.')
     for name, size in (('interpolate', 2), ('combine', 3), ('gap', 2)):
       value = getattr(self, name)
       if value is not None and len(value) != size:
@@ -150,10 +177,13 @@ class Plan:
         f'num_given={self.num_given}: expected at most the {num_frames} frames '
         'of a note.'
       )
-    if self.gap and not 0 <= self.gap[0] < self.gap[1] <= num_frames:
+    if self.gap and not (
+      0 <= self.gap[0] < self.gap[1] <= num_frames
+      and self.gap[1] - self.gap[0] < num_frames
+    ):
       raise ValueError(
         f'gap={self.gap}: expected the first frame of the gap and the first '
-        f'after it, within 0 to {num_frames}.'
+        f'after it, within 0 to {num_frames}, and less than all frames.'
       )
 
 

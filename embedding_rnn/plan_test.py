@@ -33,6 +33,13 @@ from embedding_rnn.plan import Plan
     ({'combine': (1, 2)}, 'expected 3 numbers'),
     ({'gap': (1,)}, 'expected 2 numbers'),
     ({'interpolation': 'curved'}, "interpolation='curved'"),
+    ({'gap': (1, 2), 'num_notes': 0}, r'gap=\(1, 2\) .* with num_notes=0'),
+    ({'num_given': 2, 'num_notes': 0}, 'num_given=2 has no effect'),
+    ({'num_candidates': 2}, 'num_candidates=2 has no effect with gap=None'),
+    ({'sweep': 1, 'sweep_pitches': ()}, r'sweep=1 .* sweep_pitches=\(\)'),
+    ({'seed': 2**63}, 'seed=9223372036854775808: expected at most'),
+    ({'temperature': 1e-50}, 'temperature=1e-50'),
+    ({'temperature_2': 1e39}, r'temperature_2=1e\+39'),
   ],
 )
 def test_refuses_what_no_run_could_do(change, message):

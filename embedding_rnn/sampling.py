@@ -1,5 +1,7 @@
 """The autoregressive sampler: seeded, batched, with all its controls."""
 
+import numbers
+
 import numpy as np
 import tensorflow as tf
 
@@ -61,6 +63,7 @@ def sample(
     ValueError: for arguments out of range or of the wrong shape.
   """
   check_controls(temperature, temperature_2, greedy, top_p)
+  greedy = greedy if isinstance(greedy, str) else bool(greedy)
   pitches = _check_pitches(model, pitches)
   goal, pull = _check_given(model, given, is_given, len(pitches))
   num_frames = _choose_num_frames(model, num_frames, goal)
@@ -101,14 +104,22 @@ def check_controls(
   top_p: float = 1.0,
 ) -> None:
   """Raises ValueError for controls of `sample` that are out of range."""
-  if not 0 < temperature < np.inf:
-    raise ValueError(f'temperature={temperature}: expected more than 0.')
-  if not 0 <= temperature_2 < np.inf:
-    raise ValueError(f'temperature_2={temperature_2}: expected at least 0.')
+  if not 0 < _as_float32(temperature) < np.inf:
+    raise ValueError(f'temperature={temperature!r}: expected more than 0.')
+  if not 0 <= _as_float32(temperature_2) < np.inf:
+    raise ValueError(f'temperature_2={temperature_2!r}: expected at least 0.')
   if greedy not in _GREEDY:
     raise ValueError(f"greedy={greedy!r}: expected False, True or 'mean'.")
-  if not 0 < top_p <= 1:
-    raise ValueError(f'top_p={top_p}: expected more than 0 and at most 1.')
+  if not 0 < _as_float32(top_p) <= 1:
+    raise ValueError(f'top_p={top_p!r}: expected more than 0 and at most 1.')
+
+
+def _as_float32(value) -> float:
+  """As the graph sees it, where very small or large is 0 or infinite."""
+  if not isinstance(value, numbers.Real):
+    return np.nan
+  with np.errstate(over='ignore'):
+    return float(np.float32(value))
 
 
 def draw_latents(model, num_notes: int, seed: int | None = None) -> tf.Tensor:
@@ -136,7 +147,9 @@ def _seed_pair(seed: int, purpose: int) -> tf.Tensor:
 def _concrete(seed: int | None) -> int:
   if seed is None:
     return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
-  return seed
+  if not isinstance(seed, numbers.Integral) or not -(2**63) <= seed < 2**63:
+    raise ValueError(f'seed={seed!r}: expected a whole number of 64 bits.')
+  return int(seed)
 
 
 def _check_pitches(model, pitches) -> tf.Tensor:
@@ -197,8 +210,10 @@ def _check_given(model, given, is_given, num_notes) -> tuple:
 def _choose_num_frames(model, num_frames, goal) -> int:
   if num_frames is None:
     return model.hps.max_seq_len if goal is None else goal.shape[1]
-  if num_frames < 1:
-    raise ValueError(f'num_frames={num_frames}: expected at least 1.')
+  if not isinstance(num_frames, numbers.Integral) or num_frames < 1:
+    raise ValueError(
+      f'num_frames={num_frames!r}: expected a whole number, at least 1.'
+    )
   if goal is not None and num_frames != goal.shape[1]:
     raise ValueError(
       f'num_frames={num_frames}, but {goal.shape[1]} frames in given; leave '

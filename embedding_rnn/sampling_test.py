@@ -190,7 +190,7 @@ def test_weighted_candidates_of_a_random_walk_are_a_brownian_bridge():
 
 def test_the_least_top_p_is_greedy(model):
   least = sampling.sample(model, PITCHES, top_p=1e-6, seed=SEED)
-  greedy = sampling.sample(model, PITCHES, greedy=True, seed=SEED)
+  greedy = sampling.sample(model, PITCHES, greedy=np.True_, seed=SEED)
   np.testing.assert_allclose(least, greedy, atol=1e-5)
   whole = sampling.sample(model, PITCHES, seed=SEED)
   assert np.abs(whole - greedy).max() > 0.1
@@ -228,6 +228,13 @@ GIVEN = {'given': random_notes(), 'is_given': IS_GIVEN}
     ({'top_p': 1.5}, 'top_p=1.5'),
     ({'top_p': float('nan')}, 'top_p=nan'),
     ({'temperature': float('inf')}, 'temperature=inf'),
+    ({'temperature': 1e-50}, 'temperature=1e-50'),  # 0 in float32
+    ({'temperature': '1'}, "temperature='1'"),
+    ({'temperature_2': 1e39}, r'temperature_2=1e\+39'),
+    ({'top_p': None}, 'top_p=None'),
+    ({'num_frames': 2.5}, r'num_frames=2\.5: expected a whole number'),
+    ({'seed': 1.5}, r'seed=1\.5: expected a whole number'),
+    ({'seed': 2**64}, 'expected a whole number of 64 bits'),
     ({'greedy': 'best'}, "greedy='best'"),
     ({'z': np.full([B, 3], np.nan)}, 'NaN'),
     ({'given': GIVEN['given']}, 'both or neither'),

@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from absl import flags, logging
 
 from embedding_rnn import (
@@ -74,7 +73,8 @@ def synthesize(
     command: that does the same again, for the page.
 
   Returns:
-    What summary.json holds: 'codec', the plan's values, and under 'notes' what
+    What summary.json holds: the name of the 'run', the 'step' of its weights,
+    'codec', the plan's values, and under 'notes' what
     there is to say of each note: its 'section', 'name', 'title', 'pitch',
     'family', 'figures' and 'audio' (by what it is, such as 'original'), the
     'mse' against its original, and so on. Of an audio that is the 'file', its
@@ -99,6 +99,8 @@ def synthesize(
     itertools.chain(first, decoded), len(made), folder, style
   )
   summary = {
+    'run': pathlib.Path(run.folder).resolve().name if run.folder else None,
+    'step': run.step,
     'codec': codec.name if codec else None,
     **dataclasses.asdict(plan),
     'overviews': outputs.write_overviews(first, folder, style),
@@ -231,7 +233,9 @@ def define_flags() -> None:
     '',
     'Hyperparameters as name=value,name=value that the run must have.',
   )
-  flags.DEFINE_bool('just_figures', False, 'Write no audio.')
+  flags.DEFINE_bool(
+    'just_figures', False, 'Write no audio, and draw none: faster.'
+  )
   codec_choice.define_flags()
   plans.define_flags()
 
@@ -243,7 +247,6 @@ def main(argv: list[str]) -> None:
   if args.run_dir is None:
     raise ValueError('Set --run_dir to the folder of a trained run.')
   plan = plans.from_flags()
-  tf.get_logger().setLevel('ERROR')  # each kind of note is traced once
   run = load_run(args.run_dir, args.hparam)
   dataset = run.open_dataset(args.data_dir)
   output_dir = args.output_dir or os.path.join(args.run_dir, 'synthesis')
@@ -266,10 +269,24 @@ def _read_metrics(run: Run) -> dict[str, Any] | None:
   path = pathlib.Path(run.folder) / evaluation.METRICS
   if not path.exists():
     return None
+  again = 'measure the run again with python -m embedding_rnn.evaluate'
   try:
-    return json.loads(path.read_text('utf-8'))
-  except ValueError as error:
+    metrics = json.loads(path.read_text('utf-8'))
+    evaluation.tabulate(metrics)
+    step = metrics['step']
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(
-      f"'{path}' is damaged ({error}); measure the run again with "
-      'python -m embedding_rnn.evaluate, or remove the file.'
+      f"'{path}' is damaged, or not the metrics of one run ({error!r}); "
+      f'{again}, or remove the file.'
     ) from error
+  if step != run.step:
+    logging.warning(
+      "'%s' is of step %s, and the run's weights are of step %d: the page is "
+      'without; %s.',
+      path,
+      step,
+      run.step,
+      again,
+    )
+    return None
+  return metrics

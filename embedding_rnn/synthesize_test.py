@@ -8,7 +8,8 @@ import pytest
 import soundfile
 
 from embedding_rnn import codec as codecs
-from embedding_rnn import outputs, synthesize
+from embedding_rnn import evaluation, outputs, synthesize
+from embedding_rnn.conftest import save_run
 from embedding_rnn.hparams import default_hps
 from embedding_rnn.plan import Plan
 
@@ -223,6 +224,7 @@ def test_an_unconditional_run_only_samples(unconditional_run, tmp_path):
     ({'num_given': 125}, r'num_given=125.*125 frames'),
     ({'gap': (100, 126)}, r'gap=\(100, 126\)'),
     ({'gap': (30, 30)}, r'gap=\(30, 30\)'),
+    ({'gap': (0, 125)}, r'gap=\(0, 125\).* less than all'),
   ],
 )
 def test_refuses_a_bad_plan_before_it_makes_a_folder(
@@ -297,6 +299,40 @@ def test_hyperparameters_named_by_hand_must_be_those_of_the_run(run):
     run.expect_hparams(default_hps())
   with pytest.raises(ValueError, match='Unknown hyperparameter'):
     run.expect_hparams('rnnsize=16')
+
+
+@pytest.mark.parametrize('content', ['{', '[1]', 'null', '{"models": {}}'])
+def test_metrics_that_are_none_are_refused_before_work(
+  run, tmp_path, parse_flags, content
+):
+  folder = tmp_path / 'run'
+  save_run(folder, run)
+  (folder / evaluation.METRICS).write_text(content)
+  parse_flags(synthesize.define_flags, [f'--run_dir={folder}'])
+  with pytest.raises(ValueError, match=r'metrics\.json.*measure the run again'):
+    synthesize.main(['synthesize'])
+  assert not (folder / 'synthesis').exists()
+
+
+def test_metrics_of_other_weights_are_left_out(
+  run, tmp_path, parse_flags, caplog
+):
+  folder = tmp_path / 'run'
+  save_run(folder, run)
+  result = evaluation.evaluate(
+    run, run.open_dataset(), num_importance_samples=1, num_decoded_notes=0
+  )
+  command = f'--run_dir={folder} --num_notes=0 --pitches=60 --just_figures'
+  parse_flags(synthesize.define_flags, command.split())
+  for step, is_shown in ((7, True), (8, False)):
+    evaluation.write_metrics(folder, result | {'step': step})
+    with caplog.at_level('WARNING', logger='absl'):
+      synthesize.main(['synthesize'])
+    page = (folder / 'synthesis' / synthesize.PAGE).read_text()
+    assert ('negative log likelihood' in page) == is_shown
+    assert (f'is of step {step}' in caplog.text) != is_shown
+  summary = json.loads((folder / 'synthesis' / 'summary.json').read_text())
+  assert summary['step'] == 7 and summary['run'] == 'run'
 
 
 @pytest.mark.parametrize(

@@ -246,16 +246,20 @@ class Run:
     Raises:
       ValueError: as `sample`, or if num_given is not from 1 to T' and to T.
     """
-    notes = self._check_notes(notes)
+    notes = np.asarray(notes)
     if num_frames is None:
       num_frames = self.hps.max_seq_len
-    if not 1 <= num_given <= min(notes.shape[1], num_frames):
+    longest = notes.shape[1] if notes.ndim == 3 else num_frames
+    if num_given not in range(1, min(longest, num_frames) + 1):
       raise ValueError(
-        f'num_given={num_given}: expected from 1 to the {notes.shape[1]} '
-        f'frames of the notes and the {num_frames} of the result.'
+        f'num_given={num_given}: expected from 1 to the {longest} frames of '
+        f'the notes and the {num_frames} of the result.'
       )
+    notes = self._check_notes(
+      notes[:, :num_given] if notes.ndim == 3 else notes
+    )
     given = np.zeros((len(notes), num_frames, notes.shape[2]), notes.dtype)
-    given[:, :num_given] = notes[:, :num_given]
+    given[:, :num_given] = notes
     is_known = np.arange(num_frames) < num_given
     return self.fill(given, is_known, pitches, z, **options)
 

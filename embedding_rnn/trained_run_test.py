@@ -252,6 +252,10 @@ def test_continue_notes(run, notes):
   expected = run.fill(padded, is_known, PITCHES, seed=1)
   np.testing.assert_array_equal(actual, expected)
   assert run.continue_notes(notes[:, :3], 3, PITCHES).shape == (5, 5, 4)
+  unknown = np.where(np.arange(notes.shape[1])[:, None] < 2, notes, np.nan)
+  np.testing.assert_array_equal(
+    run.continue_notes(unknown, 2, PITCHES, num_frames=8, seed=1), expected
+  )
 
 
 def test_controls_are_checked_before_anything_else(run):
@@ -280,6 +284,8 @@ def test_bad_arguments(run, notes):
     (lambda: run.fill(bad, IS_KNOWN, PITCHES), 'NaN'),
     (lambda: run.continue_notes(notes, 0, PITCHES), 'num_given=0'),
     (lambda: run.continue_notes(notes, 6, PITCHES), 'the 5 frames'),
+    (lambda: run.continue_notes(notes, 2.5, PITCHES), r'num_given=2\.5'),
+    (lambda: run.continue_notes(notes[0], 2, PITCHES), 'Notes of shape'),
     (lambda: run.continue_notes(notes, 4, 60, num_frames=3), 'the 3 of'),
     (lambda: run.sample([60, 128]), 'from 60 to 128'),
     (lambda: run.sample([60.5]), 'float64'),

@@ -23,6 +23,7 @@ def likelihood_figure(
   nats: np.ndarray,
   *,
   channels: Sequence[int] | None = None,
+  variable: str = 'channel',
   title: str = '',
   sample_rate: int = harmonics.SAMPLE_RATE,
   hop_length: int = harmonics.HOP_LENGTH,
@@ -42,6 +43,7 @@ def likelihood_figure(
     std: `[T, W]`, of the mixtures, in all.
     nats: `[T, W]`, minus the log density of each value.
     channels: up to six that are shown; None for six spread evenly.
+    variable: what a channel is in the model's format.
     title: above all.
     sample_rate: of the audio, in Hz.
     hop_length: samples to a frame.
@@ -72,7 +74,7 @@ def likelihood_figure(
   ).ravel()
   for ax, channel in zip(panels, channels, strict=False):
     _draw_channel(ax, times, *(a[:, channel] for a in (note, mean, std)))
-    drawing.set_title(ax, f'Channel {channel}')
+    drawing.set_title(ax, f'{variable.capitalize()} {channel}')
   for ax in panels[len(channels) :]:
     ax.set_visible(False)
   panels[0].set_xlim(0.0, num_frames * frame_seconds)
@@ -81,6 +83,7 @@ def likelihood_figure(
   panels[0].legend(loc='best', fontsize=9)
   ((ax,),) = drawing.add_panels(figure, 1, 1, right=0.95, top=6.4)
   _draw_nats(figure, ax, nats, frame_seconds)
+  ax.set_ylabel(variable)
   return figure
 
 
@@ -137,6 +140,5 @@ def _draw_nats(
   )
   drawing.set_title(ax, f'Surprise, {nats.mean():.3f} nats per value')
   ax.set_xlabel("time (s), in the model's order")
-  ax.set_ylabel('channel')
   ax.set_yticks(range(0, num_channels, max(1, num_channels // 4)))
   drawing.add_colour_bar(figure, image, [ax], 'surprise (nats)', extend='max')

@@ -51,9 +51,12 @@ def test_the_heat_map_shows_all_values_and_names_their_mean():
   [(16, [0, 3, 6, 9, 12, 15]), (6, list(range(6))), (1, [0])],
 )
 def test_some_channels_of_many_are_shown(num_channels, expected):
-  figure = figures.likelihood_figure(*_arrays(2, num_channels))
+  figure = figures.likelihood_figure(
+    *_arrays(2, num_channels), variable='component'
+  )
   titles = [ax.get_title() for ax in figure.axes if ax.lines]
-  assert titles == [f'Channel {channel}' for channel in expected]
+  assert titles == [f'Component {channel}' for channel in expected]
+  assert 'channel' not in texts(figure)
 
 
 def test_arrays_that_do_not_belong_together_are_refused():

@@ -186,7 +186,7 @@ def overview_figure(
   has_audio = original_audios is not None and original_audios[0] is not None
   num_rows = 4 if has_audio else 2
   figure = drawing.make_figure(
-    2.0 + 2.0 * len(names), 8.5 if has_audio else 5.0, title
+    max(6.0, 2.0 + 2.0 * len(names)), 8.5 if has_audio else 5.0, title
   )
   axes = drawing.add_panels(
     figure,

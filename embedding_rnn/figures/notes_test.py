@@ -91,6 +91,12 @@ def test_sample_figure_shows_frames_audio_and_pitch():
   assert sum(bool(ax.images) for ax in without.axes) == 1
 
 
+def test_one_frame_is_a_point_of_loudness():
+  audio = _sine(440)[:_HOP_LENGTH]
+  figure = figures.sample_figure(_frames()[:1], audio, midi_pitch=69)
+  assert figure.axes[-1].lines[0].get_marker() == 'o'
+
+
 @pytest.mark.parametrize('has_audio', [True, False])
 def test_overview_puts_originals_above_reconstructions(has_audio):
   originals, made = _frames(3, seed=1), _frames(3, seed=2)
@@ -106,6 +112,18 @@ def test_overview_puts_originals_above_reconstructions(has_audio):
     np.testing.assert_array_equal(lower.images[0].get_array().T, made[i])
     assert upper.get_position().y0 > lower.get_position().y0
   assert [ax.get_title() for ax in axes[:3]] == ['bass', 'flute', 'organ']
+
+
+def test_overview_of_one_note_has_room_for_its_title():
+  figure = figures.overview_figure(
+    [_frames()],
+    [_frames()],
+    names=['bass'],
+    title='Held-out notes and their reconstructions',
+  )
+  figure.canvas.draw()
+  extent = figure._suptitle.get_window_extent()
+  assert 0 < extent.x0 and extent.x1 < figure.bbox.width
 
 
 def test_overview_refuses_names_that_are_too_few():

@@ -128,7 +128,8 @@ def draw_loudness(
   curves = [metrics.loudness_db(audio, hop_length) for audio in audios]
   for audio, curve, line in zip(audios, curves, lines, strict=True):
     time = (np.arange(len(curve)) + 0.5) * hop_length / sample_rate
-    ax.plot(time, curve, **line)
+    # A single frame makes no line.
+    ax.plot(time, curve, marker='o' if len(curve) == 1 else '', **line)
     ax.set_xlim(0.0, len(audio) / sample_rate)
   loudest = max(curve.max() for curve in curves)
   ax.set_ylim(max(loudest - _RANGE_DB, -105.0), loudest + 5.0)
