@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 MANIFEST = 'manifest.json'
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # What NumPy and zipfile raise for a damaged or foreign .npz file.
 ARRAY_DAMAGE = (
@@ -157,7 +158,7 @@ def explained_full_disk(
   try:
     yield
   except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in FULL_DISK:
       raise
     raise OSError(
       f"The disk is full: {error.strerror}, while writing to '{folder}'. What "

@@ -219,16 +219,13 @@ def slurm(tmp_path_factory):
       subprocess.run([tools / 'stop.sh', folder], check=True)
 
 
-def raw_id(array_id):
-  """The id by which Slurm itself knows a task of a job array."""
-  command = ['squeue', '--noheader', f'--jobs={array_id}', '--format=%A']
-  return subprocess.check_output(command, text=True).strip()
-
-
 def batch_process(array_id):
   """The process of the script of a Slurm job that runs."""
+  raw_id = subprocess.check_output(
+    ['squeue', '--noheader', f'--jobs={array_id}', '--format=%A'], text=True
+  ).strip()
   lines = subprocess.check_output(
-    ['scontrol', 'listpids', raw_id(array_id)], text=True
+    ['scontrol', 'listpids', raw_id], text=True
   ).splitlines()
   return next(int(line.split()[0]) for line in lines if ' batch ' in line)
 
@@ -250,11 +247,9 @@ def test_a_job_array_on_slurm(settings, expected_weights):
 
   interruptions = {
     'run_0': lambda: os.kill(training_process(job, 'run_0'), signal.SIGKILL),
-    # As Slurm does before the time limit and before preemption. By an id of the
-    # array, scancel would go on for 25 s after it has sent the signal.
-    'run_1': lambda: subprocess.check_call(
-      ['scancel', '--signal=USR2', raw_id(ids['run_1'])]
-    ),
+    # As Slurm does before the time limit and before preemption; by scancel, it
+    # may take half a minute, for it tries again while other tasks end.
+    'run_1': lambda: os.kill(training_process(job, 'run_1'), signal.SIGUSR2),
     # The batch script, which would have the run requeued.
     'run_2': lambda: os.kill(batch_process(ids['run_2']), signal.SIGKILL),
   }

@@ -177,7 +177,10 @@ def _linear_weights(scope, layer):
 def _find_prefix(path):
   path = pathlib.Path(path)
   if path.is_dir():
-    prefix = tf.train.latest_checkpoint(str(path))
+    try:
+      prefix = tf.train.latest_checkpoint(str(path))
+    except UnicodeDecodeError:
+      prefix = None  # as if there were no file that names the latest
     if prefix is None:
       indexes = sorted(path.glob('*.index'))
       prefix = str(indexes[-1].with_suffix('')) if indexes else str(path)
@@ -185,6 +188,11 @@ def _find_prefix(path):
     return _find_prefix(path.parent)
   else:
     prefix = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', str(path))
+  if set(prefix) & set('*?['):
+    raise ValueError(
+      f"'{prefix}': TensorFlow opens no checkpoint with *, ? or [ in its path; "
+      'rename the folder.'
+    )
   if not pathlib.Path(f'{prefix}.index').is_file():
     raise FileNotFoundError(
       f'No TensorFlow 1 checkpoint at {path}: expected a folder, a prefix or '

@@ -90,6 +90,15 @@ def test_truncated_and_nothing_changes(folder, name, kept):
     np.testing.assert_array_equal(variable.numpy(), value)
 
 
+def test_folders_that_tensorflow_cannot_open(folder, tmp_path):
+  (folder / 'checkpoint').write_bytes(b'\xff\xfe')  # no text
+  model = make_model()
+  embedding_rnn.restore_tf1_checkpoint(model, folder)
+  odd = folder.rename(tmp_path / 'nsynth [v1]')
+  with pytest.raises(ValueError, match='rename the folder'):
+    embedding_rnn.restore_tf1_checkpoint(model, odd)
+
+
 def test_data_file_missing(folder):
   (folder / 'embedding_rnn.data-00000-of-00001').unlink()
   with pytest.raises(ValueError, match='damaged or truncated'):

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import soundfile
@@ -29,6 +30,7 @@ from embedding_rnn.splits import SPLITS
 TABLE = 'notes.csv'
 EXAMPLES = 'examples.json'
 AUDIO_SUFFIXES = ('.wav', '.flac', '.aif', '.aiff', '.ogg', '.mp3')
+_EXCERPT_BYTES = 4096
 _JSON_CHUNK = 1 << 20  # characters
 _COLON = re.compile(r'\s*:\s*')
 
@@ -67,6 +69,13 @@ class AudioFolder(Source):
   def facts(self) -> Iterable[str]:
     """As of `Source`."""
     return (f'{file} {self._labels_of(file)}' for file in self._files)
+
+  def fingerprint(self, start: int, stop: int) -> str:
+    """As of `Source`: of their sizes, beginnings and middles."""
+    crc = 0
+    for file in self._files[start:stop]:
+      crc = zlib.crc32(_excerpt(self._folder / file), crc)
+    return f'{crc:08x}'
 
   def _labels_of(self, file: str) -> Labels:
     labels = self._labels.get(file)
@@ -165,8 +174,21 @@ def open_json_folder(folder: str | os.PathLike[str]) -> AudioFolder:
   return AudioFolder(folder, list(labels), labels)
 
 
+def _excerpt(path: pathlib.Path) -> bytes:
+  """The size of a file, and what is in two places of it."""
+  if not path.is_file():  # a pipe would wait for a writer
+    return b''
+  with path.open('rb', buffering=0) as file:
+    size = os.fstat(file.fileno()).st_size
+    places = (0, size // 2)
+    parts = [os.pread(file.fileno(), _EXCERPT_BYTES, place) for place in places]
+  return b''.join([str(size).encode(), *parts])
+
+
 def read_audio_file(path: str | os.PathLike[str]) -> Recording:
   """The beginning of an audio file; ValueError if it is none."""
+  if not os.path.isfile(path):
+    raise ValueError('it is no file')
   try:
     with soundfile.SoundFile(path) as file:
       frames = int(READ_SECONDS * file.samplerate) + 1
@@ -193,6 +215,16 @@ def _read_table(path: pathlib.Path) -> dict[str, Labels]:
   """The labels by file in notes.csv; {} if there is none."""
   if not path.exists():
     return {}
+  try:
+    return _parse_table(path)
+  except (csv.Error, UnicodeDecodeError) as error:
+    raise ValueError(
+      f"'{path}' cannot be read ({error}); save it as a table with commas, in "
+      'UTF-8.'
+    ) from error
+
+
+def _parse_table(path: pathlib.Path) -> dict[str, Labels]:
   labels = {}
   with path.open(encoding='utf-8-sig', newline='') as file:
     reader = csv.DictReader(file)

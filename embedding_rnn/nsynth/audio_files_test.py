@@ -1,4 +1,5 @@
 import json
+import os
 import re
 
 import numpy as np
@@ -187,6 +188,26 @@ def test_json_without_pitch_or_wav(tmp_path):
   path.write_text(json.dumps(examples))
   with pytest.raises(ValueError, match=f'{name}.*pitch is None'):
     audio_files.open_json_folder(path.parent)
+
+
+def test_fingerprint_changes_with_the_sound(tmp_path):
+  for name in 'a-60-1.wav', 'b-60-1.wav':
+    write(tmp_path / name)
+  os.mkfifo(tmp_path / 'c-60-1.wav')
+  source = audio_files.open_wav_folder(tmp_path)
+  before = [source.fingerprint(*some) for some in ((0, 3), (0, 1), (1, 2))]
+  content = bytearray((tmp_path / 'a-60-1.wav').read_bytes())
+  content[len(content) // 2] ^= 1
+  (tmp_path / 'a-60-1.wav').write_bytes(content)
+  after = [source.fingerprint(*some) for some in ((0, 3), (0, 1), (1, 2))]
+  assert [x == y for x, y in zip(before, after, strict=True)] == [
+    False,
+    False,
+    True,
+  ]
+  (*_, pipe) = all_of(source)
+  with pytest.raises(ValueError, match='it is no file'):
+    pipe.read()
 
 
 def test_digest_tells_sources_apart(tmp_path):

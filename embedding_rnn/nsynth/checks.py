@@ -41,9 +41,9 @@ def check_encodings(encodings: npt.ArrayLike, width: int) -> np.ndarray:
 def _check_floats(values, what):
   values = np.asarray(values)
   if values.dtype.kind != 'f':
+    remedy = ' Divide 16-bit samples by 32768.' if what == 'audio' else ''
     raise ValueError(
-      f'{what} of type {values.dtype}: expected floating point. Divide 16-bit '
-      'samples by 32768.'
+      f'{what} of type {values.dtype}: expected floating point.{remedy}'
     )
   return values.astype(np.float32, copy=False)
 

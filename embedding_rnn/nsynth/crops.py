@@ -130,7 +130,8 @@ class Crops:
         prepared = note_audio.prepare(note.read(), SAMPLE_RATE, NUM_SAMPLES)
       except ValueError as error:
         raise ValueError(
-          f'The note {note.name!r} is damaged: {error}. Repair or remove it.'
+          f'The note {note.name!r} is damaged: {error}. Repair it, and '
+          'the run can be resumed.'
         ) from error
       crops[i] = prepared.audio[start : start + self._length]
     return crops

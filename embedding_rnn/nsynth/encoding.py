@@ -10,6 +10,7 @@ appears complete or not at all.
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import json
 import os
@@ -19,6 +20,7 @@ import time
 from typing import Any
 
 import numpy as np
+from absl import logging
 from tqdm import auto as tqdm
 
 from embedding_rnn import files, locks
@@ -76,7 +78,9 @@ def encode_notes(
   encoding = _Encoding(source, codec, pathlib.Path(data_dir), policy)
   try:
     with files.explained_full_disk(encoding.folder):
-      if not encoding.is_finished():
+      if encoding.is_finished():
+        logging.info("'%s' is done already.", data_dir)
+      else:
         encoding.begin()
         if num_processes == 1:
           encoding.run()
@@ -99,7 +103,7 @@ class _Encoding:
 
   def __init__(self, source, codec, data_dir, policy):
     self._source, self._codec, self._policy = source, codec, policy
-    self._data_dir = data_dir.absolute()
+    self._data_dir = data_dir.resolve()  # a link would be replaced
     self._num_samples = note_audio.NOTE_SECONDS * codec.sample_rate
     self.folder = self._data_dir.with_name(f'{self._data_dir.name}.encoding')
     self.num_shards = -(-source.num_notes // shards.SHARD_SIZE)
@@ -108,6 +112,11 @@ class _Encoding:
 
   def begin(self) -> None:
     """Writes down what is to be done, or compares it with what was begun."""
+    if os.path.ismount(self._data_dir):
+      raise ValueError(
+        f"'{self._data_dir}' is where a disk begins, and cannot appear as a "
+        'whole; name a folder in it.'
+      )
     if self._data_dir.exists() and (
       not self._data_dir.is_dir() or any(self._data_dir.iterdir())
     ):
@@ -127,6 +136,22 @@ class _Encoding:
           f'{"; ".join(differing)}. Give the same arguments, name another '
           'folder to write, or remove that one.'
         )
+      self._remove_changed()
+
+  def _remove_changed(self) -> None:
+    """Removes the shards of notes that now sound otherwise."""
+    changed = 0
+    for shard in filter(self._is_done, range(self.num_shards)):
+      before = shards.read(self._path(shard), with_frames=False).fingerprint
+      if before != self._fingerprint(shard):
+        self._path(shard).unlink()
+        changed += len(self._range(shard))
+    if changed:
+      logging.warning(
+        'Of %d notes that were encoded already, some have changed since: these '
+        'are encoded again.',
+        changed,
+      )
 
   def finish(self) -> None:
     """Joins the shards, unless it is done."""
@@ -138,14 +163,18 @@ class _Encoding:
         shutil.rmtree(joined, ignore_errors=True)
         joined.mkdir()
         paths = [self._path(shard) for shard in range(self.num_shards)]
-        shards.join(paths, joined, self._plan)
+        about = self._plan | {'fingerprints_sha256': self._fingerprints_sha256}
+        shards.join(paths, joined, about)
         os.replace(joined, self._data_dir)
       shutil.rmtree(self.folder, ignore_errors=True)
 
   def is_finished(self) -> bool:
     """Whether the data directory is there."""
     try:
-      return not self._differing(self.result())
+      result = self.result()
+      return not self._differing(result) and (
+        result.get('fingerprints_sha256') == self._fingerprints_sha256
+      )
     except (OSError, ValueError, AttributeError):
       return False
 
@@ -169,6 +198,17 @@ class _Encoding:
       'short': self._policy.short,
       'silent': self._policy.silent,
     }
+
+  @functools.cached_property
+  def _fingerprints_sha256(self) -> str:
+    digest = hashlib.sha256()
+    for shard in range(self.num_shards):
+      digest.update(self._fingerprint(shard).encode() + b'\0')
+    return digest.hexdigest()
+
+  def _fingerprint(self, shard: int) -> str:
+    rows = self._range(shard)
+    return self._source.fingerprint(rows.start, rows.stop)
 
   def _differing(self, before: dict[str, Any]) -> list[str]:
     # The same notes may be at another place now.
@@ -256,7 +296,7 @@ class _Encoding:
 
   def _encode_shard(self, shard: int, bar: tqdm.tqdm) -> shards.Shard:
     rows = self._range(shard)
-    result = shards.Shard()
+    result = shards.Shard(fingerprint=self._fingerprint(shard))
     reading = self._source.notes(rows.start, rows.stop)
     num_read = 0
     while batch := list(itertools.islice(reading, _BATCH_SIZE)):

@@ -48,6 +48,9 @@ class Tones(Source):
   def facts(self):
     return [str(self.num_notes), str(self.labels)]
 
+  def fingerprint(self, start, stop):
+    return str([i for i in self.odd if start <= i < stop])
+
   def labels_of(self, i):
     family = FAMILIES[i % 3]
     split = ('train', 'valid', 'test')[i % 3]
@@ -271,6 +274,32 @@ def test_nothing_to_do(tmp_path):
   info = encode_notes(Tones(5), Levels(), tmp_path / 'data')
   again = encode_notes(Tones(5), Levels(stop=0), tmp_path / 'data')
   assert again == info
+
+
+def test_notes_that_changed_are_encoded_again(tmp_path, caplog):
+  folder, log = tmp_path / 'data', tmp_path / 'log'
+  with pytest.raises(KeyboardInterrupt):
+    encode_notes(Tones(40), Levels(stop=4), folder)
+  changed = Tones(40, {3: (tone(7), RATE)})
+  with caplog.at_level('WARNING', logger='absl'):
+    encode_notes(changed, Levels(log), folder)
+  assert 'Of 16 notes that were encoded already, some have' in caplog.text
+  assert len(log.read_text().splitlines()) == 24  # 16, and the last 8
+  expected = expected_frames(range(40))
+  expected[3] = levels(tone(7)) + 23
+  np.testing.assert_array_equal(np.load(folder / 'train_z.npy'), expected)
+  with pytest.raises(FileExistsError, match='not the result of this command'):
+    encode_notes(Tones(40), Levels(), folder)
+
+
+def test_folders_that_are_links_or_disks(tmp_path):
+  (tmp_path / 'disk').mkdir()
+  (tmp_path / 'link').symlink_to('disk')
+  encode_notes(Tones(3), Levels(), tmp_path / 'link')
+  assert (tmp_path / 'disk' / 'train_z.npy').exists()
+  assert (tmp_path / 'link').is_symlink()
+  with pytest.raises(ValueError, match="'/proc' is where a disk begins"):
+    encode_notes(Tones(3), Levels(), '/proc')
 
 
 def test_other_arguments_are_refused(tmp_path):

@@ -98,7 +98,7 @@ def write_tfrecords(folder: pathlib.Path) -> None:
 
 
 def example(values: dict[str, Any]) -> bytes:
-  """A record of values, which are numbers, texts or lists of them."""
+  """A record of values, which are numbers, texts, bytes or lists of them."""
   encoded = {}
   for name, value in values.items():
     values_of = np.atleast_1d(value)
@@ -107,7 +107,10 @@ def example(values: dict[str, Any]) -> bytes:
     elif values_of.dtype.kind == 'i':
       feature = tf.train.Feature(int64_list=tf.train.Int64List(value=values_of))
     else:
-      texts = [str(text).encode() for text in values_of]
+      texts = [
+        bytes(text) if isinstance(text, bytes) else str(text).encode()
+        for text in values_of
+      ]
       feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
     encoded[name] = feature
   return tf.train.Example(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import pathlib
 import shutil
@@ -31,7 +32,16 @@ from embedding_rnn.nsynth import download
 
 URL = 'http://download.magenta.tensorflow.org/models/nsynth/wavenet-ckpt.tar'
 CHECKSUMS = 'checksums.json'
+_UNPACKED = 'unpacked.json'
 _CHUNK_BYTES = 1 << 20
+# bz2 raises an OSError without a number.
+_ARCHIVE_DAMAGE = (
+  tarfile.TarError,
+  EOFError,
+  OSError,
+  lzma.LZMAError,
+  zlib.error,
+)
 
 
 def fetch(
@@ -79,8 +89,13 @@ def fetch(
           f"same, remove the address from '{folder / CHECKSUMS}'; else remove "
           'the archive, if it is there. Then fetch again.'
         )
-      if not checkpoint.exists():
-        _unpack(path, checkpoint, url)
+      if checkpoint.exists() and not (checkpoint / _UNPACKED).exists():
+        raise FileExistsError(
+          f"'{checkpoint}' was not unpacked by this command; move it away, or "
+          'give another --output_dir.'
+        )
+      if _unpacked_from(checkpoint) != sha256:
+        _unpack(path, checkpoint, url, sha256)
       return sha256
 
     if archive.exists():
@@ -92,7 +107,10 @@ def fetch(
 
 
 def _file_name(url: str) -> str:
-  parts = urllib.parse.urlsplit(url)
+  try:
+    parts = urllib.parse.urlsplit(url)
+  except ValueError:
+    parts = urllib.parse.urlsplit('')
   name = pathlib.PurePosixPath(urllib.parse.unquote(parts.path)).name
   if parts.scheme not in ('http', 'https') or not name.partition('.')[0]:
     raise ValueError(
@@ -129,7 +147,19 @@ def _sha256(path: pathlib.Path) -> str:
   return digest.hexdigest()
 
 
-def _unpack(archive: pathlib.Path, folder: pathlib.Path, url: str) -> None:
+def _unpacked_from(folder: pathlib.Path) -> str | None:
+  """The SHA-256 of a folder's archive, if all is as it was unpacked."""
+  try:
+    about = json.loads((folder / _UNPACKED).read_bytes())
+    sizes = {name: (folder / name).stat().st_size for name in about['sizes']}
+    return about['archive_sha256'] if sizes == about['sizes'] else None
+  except (OSError, ValueError, KeyError, TypeError):
+    return None
+
+
+def _unpack(
+  archive: pathlib.Path, folder: pathlib.Path, url: str, sha256: str
+) -> None:
   """Unpacks the folder of the one checkpoint that is in an archive.
 
   Raises:
@@ -149,8 +179,22 @@ def _unpack(archive: pathlib.Path, folder: pathlib.Path, url: str) -> None:
         'TensorFlow 1 (a file that ends in .index), expected one; check the '
         'address, and remove the archive if it is there.'
       )
-    found.pop().replace(folder)
-  except (tarfile.TarError, EOFError, zlib.error) as error:
+    (unpacked,) = found
+    files_in = [path for path in unpacked.iterdir() if path.is_file()]
+    sizes = {path.name: path.stat().st_size for path in files_in}
+    if not any('.data-' in name for name in sizes):
+      raise ValueError(
+        f'What {url} gave has no file of weights (.data-?????-of-?????) in its '
+        'checkpoint; check the address, and remove the archive if it is there.'
+      )
+    files.write_json(
+      unpacked / _UNPACKED, {'archive_sha256': sha256, 'sizes': sizes}
+    )
+    files.remove_folder(folder)
+    unpacked.replace(folder)
+  except _ARCHIVE_DAMAGE as error:
+    if isinstance(error, OSError) and error.errno is not None:
+      raise  # of the disk
     raise ValueError(
       f'What {url} gave is no tar archive that can be unpacked ({error}); '
       'check the address, and remove the archive if it is there.'

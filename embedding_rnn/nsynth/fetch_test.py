@@ -1,9 +1,11 @@
 """Tests of fetch.py and download.py, with a server of their own."""
 
+import bz2
 import errno
 import http.server
 import io
 import json
+import lzma
 import os
 import pathlib
 import re
@@ -221,9 +223,42 @@ def test_refusals(server, tmp_path):
     fetch.fetch(server.url, folder)
 
 
+def test_unpacked_again_when_damaged_or_new(server, tmp_path):
+  checkpoint = fetch.fetch(server.url, tmp_path)
+  path = next(checkpoint.glob('*.data-*'))
+  path.write_bytes(path.read_bytes()[:100])
+  expect_fetched(tmp_path, server)
+  (tmp_path / NAME).unlink()
+  (tmp_path / fetch.CHECKSUMS).unlink()
+  index, data = next(checkpoint.glob('*.index')).name, path.name
+  server.content = tar_of({f'new/{index}': b'new', f'new/{data}': b'new'})
+  server.etag = '"2"'
+  assert fetch.fetch(server.url, tmp_path) == checkpoint
+  assert path.read_bytes() == b'new'
+
+
+def test_a_folder_of_others_is_left_alone(server, tmp_path):
+  mine = tmp_path / 'wavenet-ckpt' / 'mine'
+  mine.parent.mkdir()
+  mine.write_text('mine')
+  with pytest.raises(FileExistsError, match='not unpacked by this command'):
+    fetch.fetch(server.url, tmp_path)
+  assert mine.read_text() == 'mine'
+
+
+def _spoilt(compress):
+  content = bytearray(compress(ARCHIVE))
+  middle = len(content) // 2
+  content[middle : middle + 400] = b'x' * 400
+  return bytes(content)
+
+
 BAD_ARCHIVES = {
   'a page': (b'<html>' * 5000, 'no tar archive'),
   'truncated': (ARCHIVE[: len(ARCHIVE) // 2], 'unexpected end of data'),
+  'damaged xz': (_spoilt(lzma.compress), 'no tar archive'),
+  'damaged bz2': (_spoilt(bz2.compress), 'no tar archive'),
+  'no weights': (tar_of({'a/x.index': b'x'}), 'no file of weights'),
   'outside': (tar_of({'../evil.index': b'x'}), 'outside the destination'),
   'a device': (tar_of({'a/b.index': b''}, tarfile.CHRTYPE), 'special file'),
   'no checkpoint': (tar_of({'a/readme': b'x'}), 'holds 0 folders'),

@@ -21,8 +21,9 @@ import os
 
 from absl import app, flags, logging
 
-from embedding_rnn import commands, nsynth
+from embedding_rnn import codec_choice, commands, note_files, nsynth
 from embedding_rnn.nsynth import generation, generation_notes
+from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
 
 
 def define_flags() -> None:
@@ -68,7 +69,8 @@ def main(argv: list[str]) -> None:
   """The command: generates the notes of --source in --output_dir.
 
   Raises:
-    ValueError: for flags that are missing or do not fit; else as of
+    ValueError: for flags that are missing or do not fit, or encodings of
+      another codec or checkpoint, if dataset.json tells; else as of
       `generation_notes.load_notes` and `generate_notes`.
   """
   del argv
@@ -77,6 +79,9 @@ def main(argv: list[str]) -> None:
     if not args[name].value:
       raise ValueError(f'Set --{name}: {args[name].help}')
   runtime = generation.choose_runtime(args.runtime, args.weights)
+  _expect_same_codec(
+    args.source, WaveNetCodec(args.nsynth_checkpoint_path, args.averaged)
+  )
   model, *_ = nsynth.load_autoencoder(
     args.nsynth_checkpoint_path, args.averaged
   )
@@ -94,6 +99,13 @@ def main(argv: list[str]) -> None:
   logging.info(
     "%d notes are in '%s'.", len(paths), os.path.abspath(args.output_dir)
   )
+
+
+def _expect_same_codec(source: str, codec: WaveNetCodec) -> None:
+  """Raises ValueError if a data directory says that it is of another."""
+  folder = source if os.path.isdir(source) else os.path.dirname(source)
+  info = note_files.read_info(os.path.join(folder, 'dataset.json'))
+  codec_choice.expect_codec(info, codec.num_channels, codec)
 
 
 if __name__ == '__main__':

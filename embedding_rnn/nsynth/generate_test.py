@@ -40,6 +40,20 @@ def test_command(tiny, tmp_path, parse_flags, monkeypatch, caplog):
   assert "1 notes are in '" in caplog.text
 
 
+@pytest.mark.parametrize('is_folder', [False, True])
+def test_frames_of_another_codec_are_refused(tmp_path, parse_flags, is_folder):
+  path = tmp_path / 'train_z.npy'
+  np.save(path, np.zeros([2, 3, 16], np.float32))
+  (tmp_path / 'dataset.json').write_text('{"codec": "harmonic"}')
+  arguments = [f'--source={tmp_path if is_folder else path}']
+  arguments += [f'--output_dir={tmp_path / "audio"}']
+  arguments += [f'--nsynth_checkpoint_path={TESTDATA / "tiny_ckpt"}']
+  parse_flags(generate.define_flags, arguments)
+  with pytest.raises(ValueError, match="of the codec 'harmonic'"):
+    generate.main([])
+  assert not (tmp_path / 'audio').exists()
+
+
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [

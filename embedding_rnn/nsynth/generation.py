@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import numbers
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -120,6 +121,12 @@ def make_generator(
   )
 
 
+def check_seed(seed: int) -> None:
+  """Raises ValueError for a seed that is not a whole number of 64 bits."""
+  if not isinstance(seed, numbers.Integral) or not -(2**63) <= seed < 2**63:
+    raise ValueError(f'seed={seed!r}: expected a whole number of 64 bits.')
+
+
 def draw_uniform(
   seed: int, notes: Sequence[int], frames: range, hop_length: int
 ) -> np.ndarray:
@@ -132,7 +139,13 @@ def draw_uniform(
     float32 `[len(notes), len(frames) * hop_length]` in [0, 1).
   """
   key = tf.constant([seed, 0], tf.int64)
+  places = [[note, frame] for note in notes for frame in frames]
+  uniform = _draw_frames(key, tf.constant(places, tf.int64), hop_length)
+  return uniform.numpy().reshape(len(notes), -1)
 
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _draw_frames(key, places, hop_length):
   def of_frame(place):
     folded = key
     for number in tf.unstack(place):
@@ -141,11 +154,7 @@ def draw_uniform(
       )
     return tf.random.stateless_uniform([hop_length], folded, alg='philox')
 
-  places = [[note, frame] for note in notes for frame in frames]
-  uniform = tf.map_fn(
-    of_frame, tf.constant(places, tf.int64), fn_output_signature=tf.float32
-  )
-  return uniform.numpy().reshape(len(notes), -1)
+  return tf.map_fn(of_frame, places, fn_output_signature=tf.float32)
 
 
 def stream(
@@ -171,6 +180,7 @@ def stream(
   Yields:
     The next codes of each note, int32 `[B, samples]`, and the state after them.
   """
+  check_seed(seed)
   num_notes, num_frames, _ = encodings.shape
   notes = range(num_notes) if notes is None else notes
   state = generator.initial_state() if state is None else state

@@ -8,11 +8,11 @@ replaced as a whole. The file SETTINGS tells what all of it was made from.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
 import pathlib
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -27,8 +27,8 @@ SETTINGS = 'generation.json'
 PARTIAL = 'partial'
 SAMPLE_RATE = 16_000
 
+_BYTES_PER_SAMPLE = 2
 _LOCK = '.lock'
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Partial(NamedTuple):
@@ -70,7 +70,7 @@ class GenerationFolder:
         files.remove_temporaries(self.path)
         yield
     except OSError as error:
-      if error.errno not in _FULL_DISK:
+      if error.errno not in files.FULL_DISK:
         raise
       raise OSError(
         f"The disk is full: {error.strerror}, while writing to '{self.path}'. "
@@ -93,7 +93,7 @@ class GenerationFolder:
     digests = {name: _digest(frames) for name, frames in notes.items()}
     known = {}
     path = self.path / SETTINGS
-    if path.exists():
+    if path.exists() and self._has_audio():
       before, known = self._read_settings(path)
       differing = [
         f'{name} was {before.get(name)!r}, now it is {value!r}'
@@ -117,6 +117,19 @@ class GenerationFolder:
           'another output_dir.'
         )
     files.write_json(path, {**settings, 'notes': {**known, **digests}})
+
+  def expect_space(self, num_samples: int) -> None:
+    """Raises OSError if the disk cannot hold so much audio."""
+    needed = _BYTES_PER_SAMPLE * num_samples
+    free = shutil.disk_usage(self.path).free
+    if free < needed:
+      raise OSError(
+        f"The notes take {needed / 1e6:,.1f} MB, but at '{self.path}' "
+        f'{free / 1e6:,.1f} MB are free; make room, or write to another disk.'
+      )
+
+  def _has_audio(self) -> bool:
+    return (self.path / PARTIAL).exists() or any(self.path.glob('*.wav'))
 
   def note_path(self, name: str) -> pathlib.Path:
     """The file of a note, finished or not."""

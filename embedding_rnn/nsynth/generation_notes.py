@@ -26,6 +26,8 @@ from embedding_rnn.nsynth.wavenet import WaveNetAutoencoder
 # Between two looks at the clock about 512 samples are generated.
 _SAVE_SECONDS = 30.0
 
+_MAX_NAME_BYTES = 200  # file systems take 255, with what is added meanwhile
+
 
 def load_notes(
   source: str | os.PathLike[str], num_channels: int
@@ -96,11 +98,17 @@ def generate_notes(
       there are not, or for a folder with audio of other settings or in use.
   """
   runtime = generation.choose_runtime(runtime, weights)
+  generation.check_seed(seed)
   for name, frames in notes.items():
     try:
       checks.check_encodings(frames[None], model.bottleneck_width)
     except ValueError as error:
       raise ValueError(f'Note {name!r}: {error}') from error
+    if len(os.fsencode(name)) > _MAX_NAME_BYTES:
+      raise ValueError(
+        f'Note {name!r}: expected a name of at most {_MAX_NAME_BYTES} bytes, '
+        'for files are called by it.'
+      )
   folder = GenerationFolder(outputs.make_output_dir(output_dir))
   with folder.in_use():
     model.build()
@@ -118,6 +126,7 @@ def generate_notes(
       if not folder.note_path(name).exists()
     }
     if pending:
+      folder.expect_space(model.hop_length * sum(map(len, pending.values())))
       batch_size = batch_size or generation.BATCH_SIZES[runtime]
       _Generation(model, folder, settings, pending).run(batch_size)
   return [folder.note_path(name) for name in notes]
@@ -187,7 +196,7 @@ class _Generation:
       _pad([self._notes[name] for name in names]),
       self._settings['seed'],
       self._settings['greedy'],
-      [zlib.crc32(name.encode()) for name in names],
+      [zlib.crc32(os.fsencode(name)) for name in names],
       state,
     ):
       codes = np.concatenate([codes, chunk], axis=1)

@@ -3,6 +3,8 @@
 import errno
 import os
 import pathlib
+import shutil
+import types
 
 import numpy as np
 import pytest
@@ -178,6 +180,20 @@ def test_other_settings_and_files_are_refused(tiny, notes, tmp_path):
     generate_notes(tiny.model, some, tmp_path)
 
 
+def test_settings_bind_only_where_there_is_audio(
+  tiny, notes, tmp_path, monkeypatch
+):
+  some = {'a': notes['a'][:1]}
+  with monkeypatch.context() as patch:
+    usage = types.SimpleNamespace(free=10)
+    patch.setattr(shutil, 'disk_usage', lambda _: usage)
+    with pytest.raises(OSError, match=r'take 0\.0 MB, but .* make room'):
+      generate_notes(tiny.model, some, tmp_path)
+  assert contents(tmp_path) == ['generation.json']
+  generate_notes(tiny.model, some, tmp_path, 5, weights='int8')
+  assert contents(tmp_path) == ['a.wav', 'generation.json']
+
+
 def test_bad_input_is_refused_before_anything_is_written(tiny, notes, tmp_path):
   folder = tmp_path / 'audio'
   broken = notes['a'].copy()
@@ -190,6 +206,11 @@ def test_bad_input_is_refused_before_anything_is_written(tiny, notes, tmp_path):
       generate_notes(tiny.model, {'a': notes['a'], 'x': bad}, folder)
   with pytest.raises(ValueError, match=r"'int4': expected one of"):
     generate_notes(tiny.model, notes, folder, weights='int4')
+  for seed in (2**63, 1.5):
+    with pytest.raises(ValueError, match=r'seed=.*: expected a whole number'):
+      generate_notes(tiny.model, notes, folder, seed)
+  with pytest.raises(ValueError, match='at most 200 bytes'):
+    generate_notes(tiny.model, {'é' * 101: notes['a']}, folder)
   assert not folder.exists()
   (tmp_path / 'file').write_text('')
   with pytest.raises(OSError, match=r'Cannot write to the folder'):

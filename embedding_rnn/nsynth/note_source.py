@@ -79,6 +79,15 @@ class Source(abc.ABC):
   def facts(self) -> Iterable[str]:
     """Texts that change if there are other notes or another order."""
 
+  def fingerprint(self, start: int, stop: int) -> str:
+    """A text that changes, most likely, with the sound of some notes.
+
+    It is soon made, without reading all of them. A source whose notes cannot
+    change has none.
+    """
+    del start, stop
+    return ''
+
   @functools.cached_property
   def sha256(self) -> str:
     """A digest of `facts`."""

@@ -7,6 +7,7 @@ import os
 import pathlib
 import struct
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -22,6 +23,16 @@ _SAMPLE_RATE = 16_000  # of NSynth, where the data do not say
 # A record is its length in 8 bytes, their checksum in 4, the content, and its
 # checksum in 4.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
+
+_TEXTS = ('note_str', 'instrument_str', 'instrument_family_str')
+_FEATURES = (
+  *_TEXTS,
+  'pitch',
+  'velocity',
+  'audio',
+  'sample_rate',
+  'instrument_family',
+)
 
 
 class TFRecordFile(Source):
@@ -52,16 +63,33 @@ class TFRecordFile(Source):
         example = tf.train.Example.FromString(record)
       except Exception as error:  # protobuf has an own one for each version
         raise ValueError(f'{where} is no tf.train.Example: {error}') from error
-      yield _note_of(
-        {name: _values(f) for name, f in example.features.feature.items()},
-        self._split,
-        where,
-      )
+      try:
+        values = {
+          name: _values(feature)
+          for name, feature in example.features.feature.items()
+          if name in _FEATURES
+        }
+        note = _note_of(values, self._split, where)
+      except UnicodeDecodeError as error:
+        raise ValueError(
+          f'{where}: one of {", ".join(_TEXTS)} is no text of UTF-8 ({error}); '
+          'write the file again.'
+        ) from error
+      yield note
 
   def facts(self) -> Iterable[str]:
     """As of `Source`."""
     sizes = np.diff(self._offsets)
     return [os.path.basename(self.name), *map(str, sizes.tolist())]
+
+  def fingerprint(self, start: int, stop: int) -> str:
+    """As of `Source`: of the checksums that are in the file."""
+    crc = 0
+    with open(self.name, 'rb', buffering=0) as file:
+      for end in self._offsets[start + 1 : stop + 1].tolist():
+        footer = os.pread(file.fileno(), _FOOTER_BYTES, end - _FOOTER_BYTES)
+        crc = zlib.crc32(footer, crc)
+    return f'{crc:08x}'
 
   def _records(self, start, stop) -> Iterator[bytes]:
     with (
@@ -120,20 +148,34 @@ def _values(feature: Any) -> Any:
   return list(values) if kind == 'bytes_list' else np.asarray(values)
 
 
+def _rate_of(values: Mapping[str, Any], where: str) -> int:
+  """The sample rate in Hz, which may be there as a float."""
+  rate = np.asarray(values.get('sample_rate', _SAMPLE_RATE)).reshape(-1)
+  if rate.shape != (1,) or rate.dtype.kind not in 'iuf' or not rate[0] > 0:
+    raise ValueError(
+      f'{where}: sample_rate is {rate.tolist()}; expected a number of Hz.'
+    )
+  return int(rate[0])
+
+
 def _note_of(values: Mapping[str, Any], split: str | None, where: str) -> Note:
   """The note of NSynth's features; their texts as str."""
   missing = {'note_str', 'pitch', 'velocity', 'audio'} - set(values)
   if missing:
     raise ValueError(
       f'{where}: there is no {", ".join(sorted(missing))}, but '
-      f'{", ".join(sorted(values)) or "nothing"}; expected the features of '
+      f'{", ".join(sorted(values)) or "nothing"} of the features of '
       'NSynth.'
     )
   name = str(values['note_str'])
   labels = labels_of(name, dict(values), f'{where} ({name})')
   audio = np.asarray(values['audio'])
-  rate = int(values.get('sample_rate', _SAMPLE_RATE))
-  recording = Recording(audio, rate, len(audio))
+  if audio.ndim != 1 or audio.dtype.kind not in 'iuf':
+    raise ValueError(
+      f'{where}: audio is {audio.dtype} of shape {audio.shape}; expected '
+      'float32 [samples].'
+    )
+  recording = Recording(audio, _rate_of(values, where), len(audio))
   return Note(name, labels._replace(split=split), lambda: recording)
 
 

@@ -52,6 +52,10 @@ def test_few_features(tmp_path):
   [
     ({'pitch': None}, 'record 0: there is no pitch, but audio'),
     ({'audio': None}, 'there is no audio'),
+    ({'audio': 7}, r'audio is int64 of shape \(\)'),
+    ({'sample_rate': [1, 2]}, r'sample_rate is \[1, 2\]'),
+    ({'sample_rate': 0}, r'sample_rate is \[0\]'),
+    ({'note_str': b'\xff'}, 'note_str, .* is no text of UTF-8'),
     ({'pitch': 128}, r'record 0 \(.*\): its pitch is 128'),
     ({'velocity': 'loud'}, "its velocity is 'loud'"),
     (
@@ -70,6 +74,31 @@ def test_bad_features(tmp_path, changes, message):
     file.write(example(values))
   with pytest.raises(ValueError, match=message):
     list(records.TFRecordFile(path).notes(0, 1))
+
+
+def test_features_that_are_not_used_may_be_anything(tmp_path):
+  note = fabricated_notes.all_notes()[0]
+  values = {**features(note), 'audio': note.audio}
+  values |= {'picture': b'\x89PNG', 'sample_rate': np.array([22050.0])}
+  path = tmp_path / 'x.tfrecord'
+  with tf.io.TFRecordWriter(str(path)) as file:
+    file.write(example(values))
+  (read,) = records.TFRecordFile(path).notes(0, 1)
+  assert read.read().sample_rate == 22050
+
+
+def test_fingerprint_changes_with_the_sound(tmp_path):
+  notes = fabricated_notes.all_notes()[:2]
+  prints = []
+  for gain in (1.0, 0.5):
+    path = tmp_path / f'{gain}.tfrecord'
+    with tf.io.TFRecordWriter(str(path)) as file:
+      for note, factor in zip(notes, (gain, 1.0), strict=True):
+        file.write(example({**features(note), 'audio': factor * note.audio}))
+    source = records.TFRecordFile(path)
+    prints.append([source.fingerprint(0, 1), source.fingerprint(1, 2)])
+  assert prints[0][0] != prints[1][0]
+  assert prints[0][1] == prints[1][1]
 
 
 def test_truncated_or_foreign(folder, tmp_path):

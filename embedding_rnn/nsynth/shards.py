@@ -38,6 +38,7 @@ class Shard:
     report: (name, action, reason) of those that are not as they should be.
     num_resampled: how many had another sample rate.
     num_mixed_down: how many had several channels.
+    fingerprint: see `Source.fingerprint`, of all notes that it is about.
   """
 
   notes: list[tuple[str, Labels]] = dataclasses.field(default_factory=list)
@@ -45,6 +46,7 @@ class Shard:
   report: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
   num_resampled: int = 0
   num_mixed_down: int = 0
+  fingerprint: str = ''
 
 
 def write(path: pathlib.Path, shard: Shard) -> None:

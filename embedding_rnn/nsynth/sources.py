@@ -32,7 +32,10 @@ class Chain(Source):
     seen = {}
     for part in self.parts:
       other = seen.setdefault(part.sha256, part)
-      if other is not part:
+      whole = 0, part.num_notes
+      if other is not part and (
+        other.fingerprint(*whole) == part.fingerprint(*whole)
+      ):
         raise ValueError(
           f'{part.name} and {other.name} hold the same notes; name each source '
           'once.'
@@ -40,16 +43,28 @@ class Chain(Source):
 
   def notes(self, start: int, stop: int) -> Iterator[Note]:
     """As of `Source`."""
-    while start < stop:
-      i = bisect.bisect_right(self._ends, start)
-      part, first = self.parts[i], self._ends[i] - self.parts[i].num_notes
-      end = min(stop, self._ends[i])
-      yield from part.notes(start - first, end - first)
-      start = end
+    for part, first, end in self._ranges(start, stop):
+      yield from part.notes(first, end)
 
   def facts(self) -> Iterable[str]:
     """As of `Source`."""
     return (part.sha256 for part in self.parts)
+
+  def fingerprint(self, start: int, stop: int) -> str:
+    """As of `Source`."""
+    return ' '.join(
+      part.fingerprint(first, end)
+      for part, first, end in self._ranges(start, stop)
+    )
+
+  def _ranges(self, start, stop) -> Iterator[tuple[Source, int, int]]:
+    """The parts that have notes of a range, and which of theirs."""
+    while start < stop:
+      i = bisect.bisect_right(self._ends, start)
+      offset = self._ends[i] - self.parts[i].num_notes
+      end = min(stop, self._ends[i])
+      yield self.parts[i], start - offset, end - offset
+      start = end
 
 
 def open_source(*names: str | os.PathLike[str]) -> Source:

@@ -51,6 +51,15 @@ def test_bad_names(note_folders, tmp_path):
     open_source()
   with pytest.raises(ValueError, match='hold the same notes'):
     open_source(note_folders / 'wavs/train', note_folders / 'wavs/train')
+  same_names = tmp_path / 'others' / 'train'
+  shutil.copytree(note_folders / 'wavs/train', same_names)
+  path = next(same_names.glob('*.wav'))
+  path.write_bytes(path.read_bytes()[:-2])
+  both = open_source(note_folders / 'wavs/train', same_names)
+  assert both.num_notes == 20
+  ends = both.fingerprint(0, 20).split()
+  assert ends[0] != ends[1]
+  assert both.fingerprint(5, 8) == both.parts[0].fingerprint(5, 8)
   other = tmp_path / 'notes.txt'
   other.write_text('')
   with pytest.raises(ValueError, match='neither a folder nor'):
