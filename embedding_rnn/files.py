@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 MANIFEST = 'manifest.json'
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # What NumPy and zipfile raise for a damaged or foreign .npz file.
 ARRAY_DAMAGE = (
@@ -158,12 +159,30 @@ def explained_full_disk(
   try:
     yield
   except OSError as error:
-    if error.errno not in FULL_DISK:
+    if error.errno not in _FULL_DISK:
       raise
     raise OSError(
       f"The disk is full: {error.strerror}, while writing to '{folder}'. What "
       f'is done is kept; {remedy}.'
     ) from error
+
+
+def expect_space(
+  folder: str | os.PathLike[str], num_bytes: int, what: str
+) -> None:
+  """Raises OSError if a folder's disk has not so many bytes free.
+
+  Args:
+    folder: where they are to be written.
+    num_bytes: how many.
+    what: how the error is to begin, such as 'The notes take 3 MB'.
+  """
+  free = shutil.disk_usage(folder).free
+  if free < num_bytes:
+    raise OSError(
+      f"{what}, but at '{folder}' {free / 1e6:,.0f} MB are free; make room, or "
+      'write to another disk.'
+    )
 
 
 class CheckedFolder:

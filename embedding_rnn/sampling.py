@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 import tensorflow as tf
 
-from embedding_rnn import gaps
+from embedding_rnn import gaps, seeds
 from embedding_rnn.decoder import Drawn
 
 _GREEDY = (False, True, 'mean')
@@ -147,8 +147,7 @@ def _seed_pair(seed: int, purpose: int) -> tf.Tensor:
 def _concrete(seed: int | None) -> int:
   if seed is None:
     return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
-  if not isinstance(seed, numbers.Integral) or not -(2**63) <= seed < 2**63:
-    raise ValueError(f'seed={seed!r}: expected a whole number of 64 bits.')
+  seeds.check_seed(seed)
   return int(seed)
 
 

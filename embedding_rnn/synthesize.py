@@ -74,10 +74,10 @@ def synthesize(
 
   Returns:
     What summary.json holds: the name of the 'run', the 'step' of its weights,
-    'codec', the plan's values, and under 'notes' what
-    there is to say of each note: its 'section', 'name', 'title', 'pitch',
-    'family', 'figures' and 'audio' (by what it is, such as 'original'), the
-    'mse' against its original, and so on. Of an audio that is the 'file', its
+    'codec', the plan's values, and under 'notes' what there is to say of each
+    note: its 'section', 'name', 'title', 'pitch', 'family', 'figures' and
+    'audio' (by what it is, such as 'original'), the 'mse' against its original,
+    and so on. Of an audio that is the 'file', its
     'pitch_error_cents' (None where no pitch is heard) and the 'gain_db', below
     0 only where 16 bits could not have held the peak.
 

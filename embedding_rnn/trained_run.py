@@ -246,20 +246,16 @@ class Run:
     Raises:
       ValueError: as `sample`, or if num_given is not from 1 to T' and to T.
     """
-    notes = np.asarray(notes)
+    notes = self._check_shape(notes)
     if num_frames is None:
       num_frames = self.hps.max_seq_len
-    longest = notes.shape[1] if notes.ndim == 3 else num_frames
-    if num_given not in range(1, min(longest, num_frames) + 1):
+    if num_given not in range(1, min(notes.shape[1], num_frames) + 1):
       raise ValueError(
-        f'num_given={num_given}: expected from 1 to the {longest} frames of '
-        f'the notes and the {num_frames} of the result.'
+        f'num_given={num_given}: expected from 1 to the {notes.shape[1]} '
+        f'frames of the notes and the {num_frames} of the result.'
       )
-    notes = self._check_notes(
-      notes[:, :num_given] if notes.ndim == 3 else notes
-    )
     given = np.zeros((len(notes), num_frames, notes.shape[2]), notes.dtype)
-    given[:, :num_given] = notes
+    given[:, :num_given] = notes[:, :num_given]
     is_known = np.arange(num_frames) < num_given
     return self.fill(given, is_known, pitches, z, **options)
 
@@ -319,17 +315,21 @@ class Run:
     return self.encode(notes, batch_size=batch_size).z
 
   def _check_notes(self, notes) -> np.ndarray:
+    notes = self._check_shape(notes)
+    if notes.dtype.kind not in 'biuf' or not np.isfinite(notes).all():
+      raise ValueError(
+        'The notes hold NaN, infinity or what is not a number; remove or '
+        'repair them.'
+      )
+    return notes
+
+  def _check_shape(self, notes) -> np.ndarray:
     notes = np.asarray(notes)
     width = self.transforms.seq_width
     if notes.ndim != 3 or notes.shape[2] != width or 0 in notes.shape:
       raise ValueError(
         f'Notes of shape {notes.shape}: expected [N, T, {width}], at least one '
         'note of one frame.'
-      )
-    if notes.dtype.kind not in 'biuf' or not np.isfinite(notes).all():
-      raise ValueError(
-        'The notes hold NaN, infinity or what is not a number; remove or '
-        'repair them.'
       )
     return notes
 

@@ -82,8 +82,7 @@ def likelihood_figure(
     ax.set_ylabel('model value')
   panels[0].legend(loc='best', fontsize=9)
   ((ax,),) = drawing.add_panels(figure, 1, 1, right=0.95, top=6.4)
-  _draw_nats(figure, ax, nats, frame_seconds)
-  ax.set_ylabel(variable)
+  _draw_nats(figure, ax, nats, frame_seconds, variable)
   return figure
 
 
@@ -126,7 +125,11 @@ def _draw_channel(
 
 
 def _draw_nats(
-  figure: Figure, ax: Axes, nats: np.ndarray, frame_seconds: float
+  figure: Figure,
+  ax: Axes,
+  nats: np.ndarray,
+  frame_seconds: float,
+  variable: str,
 ) -> None:
   num_frames, num_channels = nats.shape
   image = ax.imshow(
@@ -140,5 +143,6 @@ def _draw_nats(
   )
   drawing.set_title(ax, f'Surprise, {nats.mean():.3f} nats per value')
   ax.set_xlabel("time (s), in the model's order")
+  ax.set_ylabel(variable)
   ax.set_yticks(range(0, num_channels, max(1, num_channels // 4)))
   drawing.add_colour_bar(figure, image, [ax], 'surprise (nats)', extend='max')

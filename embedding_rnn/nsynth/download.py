@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -121,13 +120,10 @@ def _write(response, part: pathlib.Path, start: int) -> None:
   length = response.headers.get('Content-Length')
   total = None if length is None else start + int(length)
   if total is not None:
-    free = shutil.disk_usage(part.parent).free
-    if free < total - start:
-      raise OSError(
-        f'{(total - start) / 1e6:,.0f} MB are to be downloaded, but at '
-        f"'{part.parent}' {free / 1e6:,.0f} MB are free; make room, or write "
-        'to another disk.'
-      )
+    missing = total - start
+    files.expect_space(
+      part.parent, missing, f'{missing / 1e6:,.0f} MB are to be downloaded'
+    )
   with (
     part.open('ab') as file,
     tqdm.tqdm(

@@ -10,7 +10,6 @@ appears complete or not at all.
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import json
 import os
@@ -163,8 +162,7 @@ class _Encoding:
         shutil.rmtree(joined, ignore_errors=True)
         joined.mkdir()
         paths = [self._path(shard) for shard in range(self.num_shards)]
-        about = self._plan | {'fingerprints_sha256': self._fingerprints_sha256}
-        shards.join(paths, joined, about)
+        shards.join(paths, joined, self._plan)
         os.replace(joined, self._data_dir)
       shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -173,7 +171,7 @@ class _Encoding:
     try:
       result = self.result()
       return not self._differing(result) and (
-        result.get('fingerprints_sha256') == self._fingerprints_sha256
+        result.get(shards.FINGERPRINTS) == self._fingerprints_sha256
       )
     except (OSError, ValueError, AttributeError):
       return False
@@ -201,10 +199,7 @@ class _Encoding:
 
   @functools.cached_property
   def _fingerprints_sha256(self) -> str:
-    digest = hashlib.sha256()
-    for shard in range(self.num_shards):
-      digest.update(self._fingerprint(shard).encode() + b'\0')
-    return digest.hexdigest()
+    return shards.digest(map(self._fingerprint, range(self.num_shards)))
 
   def _fingerprint(self, shard: int) -> str:
     rows = self._range(shard)
@@ -225,13 +220,12 @@ class _Encoding:
     # Once in shards, once joined.
     needed = 2 * self._source.num_notes * (frame_bytes + _BYTES_PER_NOTE)
     there = sum(entry.stat().st_size for entry in os.scandir(self.folder))
-    free = shutil.disk_usage(self.folder).free
-    if free < needed - there:
-      raise OSError(
-        f'To encode {self._source.num_notes} notes takes up to '
-        f'{needed / 1e6:,.0f} MB, but at {str(self._data_dir.parent)!r} '
-        f'{free / 1e6:,.0f} MB are free; make room, or write to another disk.'
-      )
+    files.expect_space(
+      self.folder.parent,
+      needed - there,
+      f'To encode {self._source.num_notes} notes takes up to '
+      f'{needed / 1e6:,.0f} MB',
+    )
 
   # --- Shards ---
 

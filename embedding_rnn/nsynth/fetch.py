@@ -80,6 +80,12 @@ def fetch(
           f'for {url}.'
         )
 
+    if checkpoint.exists() and not (checkpoint / _UNPACKED).exists():
+      raise FileExistsError(
+        f"'{checkpoint}' was not unpacked by this command; move it away, or "
+        'give another --output_dir.'
+      )
+
     def accept(path):
       sha256 = _sha256(path)
       if noted not in (None, sha256):
@@ -88,11 +94,6 @@ def fetch(
           f'its SHA-256 is {sha256}, that was {noted}. If you trust it all the '
           f"same, remove the address from '{folder / CHECKSUMS}'; else remove "
           'the archive, if it is there. Then fetch again.'
-        )
-      if checkpoint.exists() and not (checkpoint / _UNPACKED).exists():
-        raise FileExistsError(
-          f"'{checkpoint}' was not unpacked by this command; move it away, or "
-          'give another --output_dir.'
         )
       if _unpacked_from(checkpoint) != sha256:
         _unpack(path, checkpoint, url, sha256)
@@ -180,8 +181,11 @@ def _unpack(
         'address, and remove the archive if it is there.'
       )
     (unpacked,) = found
-    files_in = [path for path in unpacked.iterdir() if path.is_file()]
-    sizes = {path.name: path.stat().st_size for path in files_in}
+    sizes = {
+      path.name: path.stat().st_size
+      for path in unpacked.iterdir()
+      if path.is_file()
+    }
     if not any('.data-' in name for name in sizes):
       raise ValueError(
         f'What {url} gave has no file of weights (.data-?????-of-?????) in its '

@@ -282,7 +282,7 @@ def test_full_disk(server, tmp_path, monkeypatch):
   """While downloading, and while unpacking."""
   with monkeypatch.context() as patch:
     free = types.SimpleNamespace(free=1000)
-    patch.setattr(download.shutil, 'disk_usage', lambda _: free)
+    patch.setattr(fetch.files.shutil, 'disk_usage', lambda _: free)
     with pytest.raises(OSError, match='0 MB are free; make room'):
       fetch.fetch(server.url, tmp_path)
 

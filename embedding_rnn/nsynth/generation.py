@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import numbers
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
+from embedding_rnn import seeds
 from embedding_rnn.nsynth.decoder import Decoder
 from embedding_rnn.nsynth.generation_loop import State, TensorFlowGenerator
 
@@ -121,12 +121,6 @@ def make_generator(
   )
 
 
-def check_seed(seed: int) -> None:
-  """Raises ValueError for a seed that is not a whole number of 64 bits."""
-  if not isinstance(seed, numbers.Integral) or not -(2**63) <= seed < 2**63:
-    raise ValueError(f'seed={seed!r}: expected a whole number of 64 bits.')
-
-
 def draw_uniform(
   seed: int, notes: Sequence[int], frames: range, hop_length: int
 ) -> np.ndarray:
@@ -180,7 +174,7 @@ def stream(
   Yields:
     The next codes of each note, int32 `[B, samples]`, and the state after them.
   """
-  check_seed(seed)
+  seeds.check_seed(seed)
   num_notes, num_frames, _ = encodings.shape
   notes = range(num_notes) if notes is None else notes
   state = generator.initial_state() if state is None else state

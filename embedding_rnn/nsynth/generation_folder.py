@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import pathlib
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -27,7 +26,6 @@ SETTINGS = 'generation.json'
 PARTIAL = 'partial'
 SAMPLE_RATE = 16_000
 
-_BYTES_PER_SAMPLE = 2
 _LOCK = '.lock'
 
 
@@ -65,17 +63,12 @@ class GenerationFolder:
         f"Process {process} is writing to '{self.path}'; let it finish, or "
         'choose another output_dir.'
       )
-    try:
-      with locks.exclusive(self.path / _LOCK):
-        files.remove_temporaries(self.path)
-        yield
-    except OSError as error:
-      if error.errno not in files.FULL_DISK:
-        raise
-      raise OSError(
-        f"The disk is full: {error.strerror}, while writing to '{self.path}'. "
-        'What is done is kept; make room, and the same command goes on.'
-      ) from error
+    with (
+      files.explained_full_disk(self.path),
+      locks.exclusive(self.path / _LOCK),
+    ):
+      files.remove_temporaries(self.path)
+      yield
 
   def begin(
     self, settings: Mapping[str, Any], notes: Mapping[str, np.ndarray]
@@ -117,16 +110,6 @@ class GenerationFolder:
           'another output_dir.'
         )
     files.write_json(path, {**settings, 'notes': {**known, **digests}})
-
-  def expect_space(self, num_samples: int) -> None:
-    """Raises OSError if the disk cannot hold so much audio."""
-    needed = _BYTES_PER_SAMPLE * num_samples
-    free = shutil.disk_usage(self.path).free
-    if free < needed:
-      raise OSError(
-        f"The notes take {needed / 1e6:,.1f} MB, but at '{self.path}' "
-        f'{free / 1e6:,.1f} MB are free; make room, or write to another disk.'
-      )
 
   def _has_audio(self) -> bool:
     return (self.path / PARTIAL).exists() or any(self.path.glob('*.wav'))

@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from embedding_rnn import outputs
+from embedding_rnn import files, outputs, seeds
 from embedding_rnn.nsynth import checks, encodings, generation
 from embedding_rnn.nsynth.generation_folder import (
   SAMPLE_RATE,
@@ -26,6 +26,7 @@ from embedding_rnn.nsynth.wavenet import WaveNetAutoencoder
 # Between two looks at the clock about 512 samples are generated.
 _SAVE_SECONDS = 30.0
 
+_BYTES_PER_SAMPLE = 2  # of a file
 _MAX_NAME_BYTES = 200  # file systems take 255, with what is added meanwhile
 
 
@@ -98,7 +99,7 @@ def generate_notes(
       there are not, or for a folder with audio of other settings or in use.
   """
   runtime = generation.choose_runtime(runtime, weights)
-  generation.check_seed(seed)
+  seeds.check_seed(seed)
   for name, frames in notes.items():
     try:
       checks.check_encodings(frames[None], model.bottleneck_width)
@@ -126,7 +127,11 @@ def generate_notes(
       if not folder.note_path(name).exists()
     }
     if pending:
-      folder.expect_space(model.hop_length * sum(map(len, pending.values())))
+      num_samples = model.hop_length * sum(map(len, pending.values()))
+      needed = _BYTES_PER_SAMPLE * num_samples
+      files.expect_space(
+        folder.path, needed, f'The notes take {needed / 1e6:,.1f} MB'
+      )
       batch_size = batch_size or generation.BATCH_SIZES[runtime]
       _Generation(model, folder, settings, pending).run(batch_size)
   return [folder.note_path(name) for name in notes]

@@ -6,9 +6,10 @@ import collections
 import contextlib
 import csv
 import dataclasses
+import hashlib
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,6 +23,7 @@ from embedding_rnn.splits import SPLITS
 
 SHARD_SIZE = 16  # notes; a process that is killed loses at most so many
 INFO = 'dataset.json'
+FINGERPRINTS = 'fingerprints_sha256'  # in INFO, the digest of all shards'
 NOTES = 'notes.csv'
 REPORT = 'report.csv'
 _UNKNOWN = 'unknown'
@@ -47,6 +49,14 @@ class Shard:
   num_resampled: int = 0
   num_mixed_down: int = 0
   fingerprint: str = ''
+
+
+def digest(fingerprints: Iterable[str]) -> str:
+  """The SHA-256 of the fingerprints of all shards, in order."""
+  sha256 = hashlib.sha256()
+  for fingerprint in fingerprints:
+    sha256.update(fingerprint.encode() + b'\0')
+  return sha256.hexdigest()
 
 
 def write(path: pathlib.Path, shard: Shard) -> None:
@@ -80,6 +90,7 @@ class _Summary:
   """What is to be known of all shards before they are joined."""
 
   num_notes: int = 0
+  fingerprints: list[str] = dataclasses.field(default_factory=list)
   instruments: set[str | None] = dataclasses.field(default_factory=set)
   families: set[str | None] = dataclasses.field(default_factory=set)
   splits: collections.Counter = dataclasses.field(
@@ -91,6 +102,7 @@ class _Summary:
 
   def add(self, shard: Shard) -> None:
     self.num_notes += len(shard.notes)
+    self.fingerprints.append(shard.fingerprint)
     for _, labels in shard.notes:
       self.instruments.add(labels.instrument)
       self.families.add(labels.family)
@@ -141,6 +153,7 @@ def join(
   shape = next(s.frames.shape[1:] for s in map(read, paths) if s.notes)
   _write_files(paths, folder, summary, shape)
   info = {**about, 'split_names': list(SPLITS)}
+  info[FINGERPRINTS] = digest(summary.fingerprints)
   names = summary.instrument_names(), summary.family_names()
   for key, value in zip(
     ('instruments', 'instrument_families'), names, strict=True
