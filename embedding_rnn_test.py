@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 import embedding_rnn
-from embedding_rnn import codec as codecs
-from embedding_rnn import metrics, notes, training
+from embedding_rnn.audio import codec as codecs
+from embedding_rnn.audio import metrics
+from embedding_rnn.data import notes
+from embedding_rnn.training import training
 
 _NUM_NOTES = 8
 _NUM_STEPS = 300

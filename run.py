@@ -20,7 +20,8 @@ from absl import app
 # TensorFlow reads it when it starts: warnings of its compiler are no news.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
-from embedding_rnn import commands, run
+from embedding_rnn import run
+from embedding_rnn.utils import cli
 
 
 def main(argv):
@@ -45,4 +46,4 @@ def main(argv):
 
 if __name__ == '__main__':
   run.define_flags()
-  app.run(commands.report_errors(main))
+  app.run(cli.report_errors(main))

@@ -21,7 +21,8 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 if __name__ == '__main__':
   # Not above: processes that draw figures import this file, too.
-  from embedding_rnn import commands, synthesize
+  from embedding_rnn.synthesize import synthesis
+  from embedding_rnn.utils import cli
 
-  synthesize.define_flags()
-  app.run(commands.report_errors(synthesize.main))
+  synthesis.define_flags()
+  app.run(cli.report_errors(synthesis.main))

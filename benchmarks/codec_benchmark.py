@@ -22,8 +22,8 @@ from tqdm import tqdm
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from a clone, installed or not.
 
-from embedding_rnn import codec as codec_lib
-from embedding_rnn import metrics
+from embedding_rnn.audio import codec as codec_lib
+from embedding_rnn.audio import metrics
 
 _REPEATS = flags.DEFINE_integer(
   'repeats', 5, 'Runs of each measurement; the best counts.', lower_bound=1

@@ -94,8 +94,8 @@ def write_notes(folder: str, num_notes: int) -> None:
 
 def measure(folder: str) -> dict[str, dict[str, float]]:
   """Runs the pipeline in this process; memory in MB and times in seconds."""
-  from embedding_rnn import data  # noqa: PLC0415 - imports TensorFlow
-  from embedding_rnn.hparams import default_hps  # noqa: PLC0415
+  from embedding_rnn.data import dataset as data  # imports TensorFlow
+  from embedding_rnn.model.hparams import default_hps
 
   hps = default_hps().parse('pca_dim_reduce=1')
   # What TensorFlow allocates for any pipeline is no part of the question.

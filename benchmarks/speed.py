@@ -66,12 +66,12 @@ def _median(values):
 
 def _measure_training(name, repeats):
   """Time to the first step, effective rates, and peak memory."""
-  import tensorflow as tf  # noqa: PLC0415 (its import is part of the time)
+  import tensorflow as tf  # its import is part of the time
 
-  import embedding_rnn  # noqa: PLC0415
-  from embedding_rnn import training_step  # noqa: PLC0415
-  from embedding_rnn.embedding_rnn import make_optimizer  # noqa: PLC0415
-  from embedding_rnn.note_objective import NoteObjective  # noqa: PLC0415
+  import embedding_rnn
+  from embedding_rnn.embedding_rnn import make_optimizer
+  from embedding_rnn.training import step as training_step
+  from embedding_rnn.training.note_objective import NoteObjective
 
   overrides, gflop, _, _ = MODELS[name]
   hps = embedding_rnn.default_hps().parse(overrides)
@@ -119,9 +119,9 @@ def _process_start():
 
 def _measure_sampling(name, repeats):
   """Seconds a sequence at batch 1 and batch 64."""
-  import tensorflow as tf  # noqa: PLC0415
+  import tensorflow as tf
 
-  import embedding_rnn  # noqa: PLC0415
+  import embedding_rnn
 
   hps = embedding_rnn.default_hps().parse(MODELS[name][0])
   model = embedding_rnn.Model(hps)

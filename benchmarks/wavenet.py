@@ -96,20 +96,20 @@ def _memory_gb():
 
 def _measure_generation(kind, batch_size):
   """Seconds to begin, rates of frames, those of the machine, and memory."""
-  from embedding_rnn import nsynth  # noqa: PLC0415
-  from embedding_rnn.nsynth import generation  # noqa: PLC0415
+  from embedding_rnn import nsynth
+  from embedding_rnn.nsynth.fastgen import runtime
 
   model = nsynth.WaveNetAutoencoder()
   model.decoder.build()
   start = time.perf_counter()
-  generator = generation.make_generator(
+  generator = runtime.make_generator(
     model.decoder,
     batch_size,
     'int8' if kind == 'int8' else 'float32',
     'tensorflow' if kind == 'tensorflow' else 'litert',
   )
   encodings = np.zeros([batch_size, 1 + _REPEATS.value, 16], np.float32)
-  chunks = generation.stream(generator, encodings, seed=0)
+  chunks = runtime.stream(generator, encodings, seed=0)
   made = time.perf_counter() - start
   next(chunks)
   memory, machine, rates = _memory_gb(), _Machine(), []
@@ -129,7 +129,7 @@ def _measure_generation(kind, batch_size):
 
 def _measure_encoding():
   """Seconds a note of 4 s, and memory; without a decoder."""
-  from embedding_rnn import nsynth  # noqa: PLC0415
+  from embedding_rnn import nsynth
 
   model = nsynth.WaveNetAutoencoder()
   audio = np.random.default_rng(0).uniform(-1, 1, [NOTES_TO_ENCODE, 64_000])
@@ -150,12 +150,13 @@ def _measure_encoding():
 
 def _measure_cost():
   """Nats a sample and agreement, of each set of weights."""
-  import keras  # noqa: PLC0415
-  import soundfile  # noqa: PLC0415
+  import keras
+  import soundfile
 
-  from embedding_rnn import nsynth  # noqa: PLC0415
-  from embedding_rnn.nsynth import int8_cost, mu_law  # noqa: PLC0415
-  from embedding_rnn.nsynth.conftest import Golden  # noqa: PLC0415
+  from embedding_rnn import nsynth
+  from embedding_rnn.nsynth import mu_law
+  from embedding_rnn.nsynth.conftest import Golden
+  from embedding_rnn.nsynth.fastgen import int8_cost
 
   keras.utils.set_random_seed(0)
   golden = Golden('mid')
@@ -270,9 +271,9 @@ def main(_):
     sizes = [[size] for size in _BATCH_SIZES.value] if kind in GOALS else [[]]
     jobs += [(kind, *size) for size in sizes]
   results = {job: _run_child(*job) for job in tqdm(jobs, unit='row')}
-  generation = {job: r for job, r in results.items() if job[0] in GOALS}
-  if generation:
-    _print_generation(generation)
+  runtime = {job: r for job, r in results.items() if job[0] in GOALS}
+  if runtime:
+    _print_generation(runtime)
   if ('encoding',) in results:
     _print_encoding(results['encoding',])
   if ('cost',) in results:

@@ -1,14 +1,15 @@
 """Embedding RNN: models how a sound evolves in time."""
 
+import os
+
 import lazy_loader
 
+__version__ = '0.1.0'
+
+# Every command comes by here before TensorFlow reads it: 2 for errors alone,
+# since warnings of its compiler are no news.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
 # TensorFlow takes seconds to import, and much of the package works without it.
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-  __name__,
-  submod_attrs={
-    'embedding_rnn': ['Model'],
-    'hparams': ['HParams', 'default_hps'],
-    'tf1_checkpoint': ['restore_tf1_checkpoint'],
-    'trained_run': ['Run', 'load_run'],
-  },
-)
+# The names stand in __init__.pyi, where type checkers look for them, too.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from absl import flags
 
-from embedding_rnn import checkpoints, data, notes, trained_run
+from embedding_rnn.data import dataset as data
+from embedding_rnn.data import notes
+from embedding_rnn.data.preparation import fabricated_notes
+from embedding_rnn.data.preparation.embedded_notes import EmbeddedNotes
 from embedding_rnn.embedding_rnn import Model
-from embedding_rnn.hparams import default_hps
+from embedding_rnn.model.hparams import default_hps
+from embedding_rnn.training import checkpoints, trained_run
 
 TINY = (
   'rnn_size=16,enc_rnn_size=8,z_size=4,num_mixture=2,batch_size=4,num_steps=4,'
@@ -82,6 +86,22 @@ def run(tiny_data_dir):
 def unconditional_run(tiny_data_dir):
   """The same, but unconditional."""
   return tiny_run(tiny_data_dir, unconditional=1)
+
+
+@pytest.fixture(scope='session')
+def note_folders(tmp_path_factory):
+  """Sixteen notes in each of NSynth's formats; not to be changed."""
+  path = tmp_path_factory.mktemp('sources')
+  fabricated_notes.write_wavs(path / 'wavs')
+  fabricated_notes.write_json_folders(path / 'json')
+  fabricated_notes.write_tfrecords(path / 'tfrecords')
+  return path
+
+
+@pytest.fixture(scope='session')
+def embedded():
+  """A few of the embedded notes, as a source."""
+  return EmbeddedNotes(tiny_collection())
 
 
 def save_run(folder, run):

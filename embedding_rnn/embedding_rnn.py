@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from embedding_rnn import (
+from embedding_rnn.model import (
   cells,
   compilation,
   decoder,
@@ -19,9 +19,9 @@ from embedding_rnn import (
   mixture,
   sampling,
 )
-from embedding_rnn.hparams import HParams, default_hps
-from embedding_rnn.hparams_check import check_hparams
-from embedding_rnn.schedules import kl_weight_at, make_optimizer
+from embedding_rnn.model.hparams import HParams, default_hps
+from embedding_rnn.model.hparams_check import check_hparams
+from embedding_rnn.model.schedules import kl_weight_at, make_optimizer
 
 __all__ = [
   'Costs',

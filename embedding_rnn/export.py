@@ -23,10 +23,12 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from embedding_rnn import checkpoints, commands, files, outputs
-from embedding_rnn.decoder import Decoder
-from embedding_rnn.trained_run import Run, load_run
-from embedding_rnn.transforms import Transforms
+from embedding_rnn.data.transforms import Transforms
+from embedding_rnn.model.decoder import Decoder
+from embedding_rnn.synthesize import outputs
+from embedding_rnn.training import checkpoints
+from embedding_rnn.training.trained_run import Run, load_run
+from embedding_rnn.utils import cli, files
 
 _SCALAR = tf.TensorSpec([], tf.float32)
 _CONTROLS = {
@@ -306,4 +308,4 @@ if __name__ == '__main__':
   # TensorFlow reads it when it starts: warnings of its compiler are no news.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   define_flags()
-  app.run(commands.report_errors(main))
+  app.run(cli.report_errors(main))

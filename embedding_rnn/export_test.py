@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import embedding_rnn
 from embedding_rnn import export
-from embedding_rnn.trained_run_test import make_data, make_run
+from embedding_rnn.training.trained_run_test import make_data, make_run
 
 # A second process imports TensorFlow, and much is traced.
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 import embedding_rnn
-from embedding_rnn import cells, schedules, tf1_checkpoint
+from embedding_rnn.model import cells, schedules, tf1_checkpoint
 
 TESTDATA = pathlib.Path(__file__).parent / 'testdata' / 'rnn'
 NAMES = sorted(p.stem for p in TESTDATA.glob('g*.npz'))

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import embedding_rnn
 from embedding_rnn import embedding_rnn as model_lib
-from embedding_rnn import schedules
+from embedding_rnn.model import schedules
 
 TINY = (
   'rnn_size=8,enc_rnn_size=6,z_size=3,num_mixture=2,seq_width=4,max_seq_len=7,'

@@ -14,22 +14,17 @@ from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
-from embedding_rnn import (
-  codec_choice,
-  commands,
-  experiments,
-  jobs,
-  notes,
-  report,
-  script_utils,
-)
-from embedding_rnn.checkpoints import is_run
-from embedding_rnn.hparams import HParams
-from embedding_rnn.hparams_check import check_hparams
+from embedding_rnn.data import notes
+from embedding_rnn.experiments import grids, job, report, submission
+from embedding_rnn.model.hparams import HParams
+from embedding_rnn.model.hparams_check import check_hparams
+from embedding_rnn.nsynth import codec as codec_choice
+from embedding_rnn.training.checkpoints import is_run
+from embedding_rnn.utils import cli
 
 # What needs TensorFlow, whose import takes seconds, is imported in functions.
 if TYPE_CHECKING:
-  from embedding_rnn.trained_run import Run
+  from embedding_rnn.training.trained_run import Run
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
@@ -47,11 +42,11 @@ def obey_flags() -> bool:
   """
   args = flags.FLAGS
   if args.list:
-    logging.info('%s', experiments.format_experiments())
+    logging.info('%s', grids.format_experiments())
   elif args.report:
     folder = pathlib.Path(args.report)
     if not folder.exists():
-      folder = jobs.find_job(args.log_root, args.report).folder
+      folder = job.find_job(args.log_root, args.report).folder
     logging.info('%s', report.write_report(folder))
   elif args.experiment == 'default_run':
     default_run(args.local)
@@ -85,7 +80,7 @@ def launch(name: str, local: bool = True, run_all: bool = False) -> None:
       experiment is no sweep and --resume is not set.
   """
   start = time.monotonic()
-  plan = experiments.plan_runs(name, run_all, flags.FLAGS.hparam)
+  plan = grids.plan_runs(name, run_all, flags.FLAGS.hparam)
   for run in _start(name, plan, local):
     logging.info('The run: %s', run.folder)
     _log_time(start)
@@ -93,7 +88,7 @@ def launch(name: str, local: bool = True, run_all: bool = False) -> None:
 
 def __getattr__(name: str) -> Callable[..., None]:
   """The function of an experiment."""
-  if name not in experiments.EXPERIMENTS:
+  if name not in grids.EXPERIMENTS:
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
   return functools.partial(launch, name)
 
@@ -117,7 +112,7 @@ def default_run(local: bool = True, exp_name: str = 'default_local') -> None:
     FileExistsError: if there is such a run and --resume is not set.
   """
   start = time.monotonic()
-  (_, hps), (_, baseline) = experiments.plan_runs(
+  (_, hps), (_, baseline) = grids.plan_runs(
     'default_run', hparam=flags.FLAGS.hparam
   ).items()
   plan = {exp_name: hps}
@@ -132,42 +127,40 @@ def default_run(local: bool = True, exp_name: str = 'default_local') -> None:
 def _evaluate_and_synthesize(
   run: 'Run', unconditional_run: 'Run | None' = None
 ) -> None:
-  from embedding_rnn import (  # noqa: PLC0415
-    distribution,
-    evaluation,
-    synthesize,
-  )
+  from embedding_rnn.evaluate import measures
+  from embedding_rnn.model import distribution
+  from embedding_rnn.synthesize import synthesis
 
   if not distribution.is_chief(distribution.choose_strategy()):
     return
   seed = flags.FLAGS.seed
   dataset = run.open_dataset(flags.FLAGS.data_dir)
   codec = codec_choice.codec_from_flags(run.info, run.hps.seq_width)
-  metrics = evaluation.evaluate(
+  metrics = measures.evaluate(
     run,
     dataset,
     unconditional_run=unconditional_run,
     codec=codec,
     seed=seed,
   )
-  evaluation.write_metrics(run.folder, metrics)
-  logging.info('%s', evaluation.format_metrics(metrics))
+  measures.write_metrics(run.folder, metrics)
+  logging.info('%s', measures.format_metrics(metrics))
   num_notes = 0
   if unconditional_run:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
   output_dir = pathlib.Path(run.folder) / 'synthesis'
-  summary = synthesize.synthesize(
+  summary = synthesis.synthesize(
     run,
     dataset,
     output_dir,
-    synthesize.Plan(num_notes=num_notes, greedy='mean', seed=seed),
+    synthesis.Plan(num_notes=num_notes, greedy='mean', seed=seed),
     codec=codec,
     metrics=metrics,
-    command=commands.command_line(),
+    command=cli.command_line(),
   )
-  logging.info('%s', synthesize.format_summary(summary))
+  logging.info('%s', synthesis.format_summary(summary))
   logging.info('The run: %s', run.folder)
-  logging.info('Listen to it: %s', output_dir / synthesize.PAGE)
+  logging.info('Listen to it: %s', output_dir / synthesis.PAGE)
 
 
 def define_flags() -> None:
@@ -228,7 +221,7 @@ def define_flags() -> None:
     'The same bits on every repeat, on GPUs too; slower there.',
   )
   codec_choice.define_flags()
-  script_utils.define_flags()
+  submission.define_flags()
 
 
 def _start(
@@ -237,9 +230,9 @@ def _start(
   """Trains runs here and yields them, or yields none; checks come first."""
   args = flags.FLAGS
   if args.dry_run:
-    logging.info('%s', experiments.format_plan(plan))
+    logging.info('%s', grids.format_plan(plan))
     return
-  settings = script_utils.Settings(
+  settings = submission.Settings(
     data_dir=args.data_dir,
     log_root=args.log_root,
     seed=args.seed,
@@ -250,16 +243,16 @@ def _start(
   if args.seed < 0:
     raise ValueError(f'--seed={args.seed}: expected at least 0.')
   if local:
-    script_utils.expect_no_resource_flags()
+    submission.expect_no_resource_flags()
   else:
-    resources = script_utils.resources_from_flags()
-  is_sweep = experiments.is_sweep(name)
+    resources = submission.resources_from_flags()
+  is_sweep = grids.is_sweep(name)
   resume = args.resume or is_sweep
   unfinished = {}
   for run_name, hps in plan.items():
     _check_name(run_name, resume)
     check_hparams(hps)
-    if not script_utils.is_finished(run_name, hps, settings):
+    if not submission.is_finished(run_name, hps, settings):
       unfinished[run_name] = hps
   if is_sweep or not local:  # what follows default_run wants all of its runs
     logging.info('%d of %d runs are left.', len(unfinished), len(plan))
@@ -270,7 +263,7 @@ def _start(
   if local:
     yield from _train_here(plan, settings, resume, keep_going=is_sweep)
   else:
-    script_utils.submit(name, plan, settings, resources)
+    submission.submit(name, plan, settings, resources)
 
 
 def _check_name(run_name: str, resume: bool) -> None:
@@ -289,7 +282,8 @@ def _check_name(run_name: str, resume: bool) -> None:
 
 def _check_data(data_dir: str, hps: HParams) -> None:
   """Raises if the data cannot be trained on, or not be heard."""
-  from embedding_rnn import data, training  # noqa: PLC0415
+  from embedding_rnn.data import dataset as data
+  from embedding_rnn.training import training
 
   notes.prepare_data_dir(
     data_dir, (hps.data_set, hps.pitch_set, hps.velocity_set)
@@ -300,7 +294,7 @@ def _check_data(data_dir: str, hps: HParams) -> None:
 
 def _train_here(
   plan: Mapping[str, HParams],
-  settings: script_utils.Settings,
+  settings: submission.Settings,
   resume: bool,
   keep_going: bool,
 ) -> 'Iterator[Run]':
@@ -311,7 +305,7 @@ def _train_here(
     logging.info('Training %s in %s', run_name, folder)
     gc.collect()  # of the run before, whose graph refers to itself
     try:
-      run = script_utils.train_run(
+      run = submission.train_run(
         run_name, hps, settings, resume=resume and is_run(folder)
       )
     except Exception as error:  # such as a GPU's memory that is too small

@@ -11,16 +11,11 @@ from absl import flags as flags_module
 from absl import logging
 
 import embedding_rnn
-from embedding_rnn import (
-  checkpoints,
-  experiments,
-  progress,
-  run,
-  script_utils,
-  training,
-)
+from embedding_rnn import run
 from embedding_rnn.conftest import TINY
-from embedding_rnn.transforms import Transforms
+from embedding_rnn.data.transforms import Transforms
+from embedding_rnn.experiments import grids, submission
+from embedding_rnn.training import checkpoints, progress, training
 
 
 @pytest.fixture
@@ -132,7 +127,7 @@ def test_resume_continues_runs_and_begins_others(
 ):
   flags('--resume', '--hparam=batch_size=4', data_dir=tiny_data_dir)
   run.short_test()
-  hps = experiments.plan_runs('short_test', hparam='batch_size=4')['short_test']
+  hps = grids.plan_runs('short_test', hparam='batch_size=4')['short_test']
   _fabricate(tmp_path / 'logs' / 'short_test', hps, step=4)
   run.short_test()
   assert [settings['resume'] for *_, settings in trained] == [False, True]
@@ -142,7 +137,7 @@ def test_a_sweep_skips_what_is_finished_and_continues_the_rest(
   flags, trained, tiny_data_dir, tmp_path
 ):
   hparam = 'num_steps=9,batch_size=4'
-  plan = experiments.plan_runs('z_size_sweep', True, hparam)
+  plan = grids.plan_runs('z_size_sweep', True, hparam)
   logs = tmp_path / 'logs'
   _fabricate(logs / 'exp_zsize_128', plan['exp_zsize_128'], step=9)
   _fabricate(logs / 'exp_zsize_512', plan['exp_zsize_512'], step=4)
@@ -161,7 +156,7 @@ def test_a_sweep_skips_what_is_finished_and_continues_the_rest(
 def test_a_sweep_refuses_another_run_of_the_same_name(
   flags, trained, tiny_data_dir, tmp_path
 ):
-  plan = experiments.plan_runs('z_size_sweep', True, 'rnn_size=5')
+  plan = grids.plan_runs('z_size_sweep', True, 'rnn_size=5')
   _fabricate(tmp_path / 'logs' / 'exp_zsize_512', plan['exp_zsize_512'], step=9)
   flags('--hparam=batch_size=4', data_dir=tiny_data_dir)
   with pytest.raises(
@@ -192,7 +187,7 @@ def test_a_run_that_fails_does_not_stop_a_sweep(
 @pytest.mark.parametrize('experiment', ['z_size_sweep', 'default_run'])
 def test_not_local_is_submitted(flags, monkeypatch, tiny_data_dir, experiment):
   calls = []
-  monkeypatch.setattr(script_utils, 'submit', lambda *args: calls.append(args))
+  monkeypatch.setattr(submission, 'submit', lambda *args: calls.append(args))
   flags(
     f'--experiment={experiment}',
     '--local=false',
@@ -204,7 +199,7 @@ def test_not_local_is_submitted(flags, monkeypatch, tiny_data_dir, experiment):
   run.obey_flags()
   ((name, plan, settings, resources),) = calls
   assert name == experiment
-  assert list(plan) == list(experiments.plan_runs(experiment))
+  assert list(plan) == list(grids.plan_runs(experiment))
   assert (settings.data_dir, settings.seed) == (str(tiny_data_dir), 3)
   assert resources.gpus == 2
 
@@ -228,7 +223,7 @@ def test_dry_run_and_list_only_show(flags, monkeypatch, trained, tmp_path):
 
 
 def test_every_experiment_is_a_function():
-  for name in experiments.EXPERIMENTS:
+  for name in grids.EXPERIMENTS:
     assert callable(getattr(run, name))
   with pytest.raises(AttributeError, match='no_such_sweep'):
     run.no_such_sweep()

@@ -19,7 +19,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from embedding_rnn import harmonics
+from embedding_rnn.audio import harmonics
 from embedding_rnn.figures import drawing
 
 EMBEDDING_LIMITS = (-10.0, 20.0)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from embedding_rnn import figures
+from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.figures.conftest import pixels, texts
-from embedding_rnn.hparams import default_hps
-from embedding_rnn.transforms import Transforms
+from embedding_rnn.model.hparams import default_hps
 
 _ALPHAS = (0.2, 0.5, 0.8, 0.85, 0.9, 0.95)
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from embedding_rnn import figures
+from embedding_rnn.data.transforms import WhitenedPCA
 from embedding_rnn.figures.conftest import pixels, texts
-from embedding_rnn.transforms import WhitenedPCA
 
 
 def _note(seed):

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from embedding_rnn import harmonics
+from embedding_rnn.audio import harmonics
 from embedding_rnn.figures import drawing
 
 _NATS_COLOURS = 'viridis'

@@ -11,7 +11,7 @@ from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from embedding_rnn import harmonics, metrics
+from embedding_rnn.audio import harmonics, metrics
 from embedding_rnn.figures import drawing, spectra
 
 _COLOURS = 'RdBu_r'

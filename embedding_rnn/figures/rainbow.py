@@ -24,7 +24,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
-from embedding_rnn import harmonics
+from embedding_rnn.audio import harmonics
 from embedding_rnn.figures import drawing
 
 # From -50 to 50 cents, of one lightness; two are Okabe and Ito's.

@@ -2,7 +2,8 @@ import librosa
 import numpy as np
 import pytest
 
-from embedding_rnn import figures, harmonics
+from embedding_rnn import figures
+from embedding_rnn.audio import harmonics
 from embedding_rnn.figures import rainbow
 from embedding_rnn.figures.conftest import pixels, texts
 

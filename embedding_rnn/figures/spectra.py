@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from embedding_rnn import harmonics, metrics
+from embedding_rnn.audio import harmonics, metrics
 
 DECIBEL_LABEL = 'level (dB re loudest)'
 FREQUENCY_LABEL = 'frequency (Hz)'

@@ -2,11 +2,4 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-  __name__,
-  submodules=['mu_law'],
-  submod_attrs={
-    'autoencoder_run': ['load_autoencoder'],
-    'wavenet': ['WaveNetAutoencoder'],
-  },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from embedding_rnn.conftest import tiny_collection
-from embedding_rnn.nsynth import (
-  WaveNetAutoencoder,
-  autoencoder_run,
-  autoencoder_training,
-  fabricated_notes,
-)
-from embedding_rnn.nsynth.embedded_notes import EmbeddedNotes
+from embedding_rnn.nsynth import WaveNetAutoencoder, runs
+from embedding_rnn.nsynth.train import training
 
 TESTDATA = pathlib.Path(__file__).parents[1] / 'testdata' / 'nsynth_wavenet'
 SIZES = (
@@ -32,7 +26,7 @@ TINY_RUN = (
 
 def tiny_hps(extra=''):
   """Hyperparameters of a tiny WaveNet autoencoder, and its training."""
-  return autoencoder_run.default_hps().parse(TINY_RUN).parse(extra)
+  return runs.default_hps().parse(TINY_RUN).parse(extra)
 
 
 @contextlib.contextmanager
@@ -94,25 +88,9 @@ def tiny(goldens):
 
 
 @pytest.fixture(scope='session')
-def note_folders(tmp_path_factory):
-  """Sixteen notes in each of NSynth's formats; not to be changed."""
-  path = tmp_path_factory.mktemp('sources')
-  fabricated_notes.write_wavs(path / 'wavs')
-  fabricated_notes.write_json_folders(path / 'json')
-  fabricated_notes.write_tfrecords(path / 'tfrecords')
-  return path
-
-
-@pytest.fixture(scope='session')
-def embedded():
-  """A few of the embedded notes, as a source."""
-  return EmbeddedNotes(tiny_collection())
-
-
-@pytest.fixture(scope='session')
 def wavenet_run(embedded, tmp_path_factory):
   """The folder of a finished run of `tiny_hps`; not to be changed."""
   folder = tmp_path_factory.mktemp('wavenet') / 'run'
   with eagerly():
-    autoencoder_training.train(tiny_hps(), embedded, folder, seed=1)
+    training.train(tiny_hps(), embedded, folder, seed=1)
   return folder

@@ -14,7 +14,7 @@ from typing import TypeVar
 import requests
 from tqdm import auto as tqdm
 
-from embedding_rnn import files
+from embedding_rnn.utils import files
 
 _TIMEOUT = 30, 60  # seconds to connect, and without a byte
 _CHUNK_BYTES = 1 << 16

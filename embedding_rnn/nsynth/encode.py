@@ -25,9 +25,10 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from embedding_rnn import codec_choice, commands
-from embedding_rnn.nsynth import encoding, note_audio
-from embedding_rnn.nsynth.sources import open_source
+from embedding_rnn.data.preparation import encoding, recordings
+from embedding_rnn.data.preparation.sources import open_source
+from embedding_rnn.nsynth import codec
+from embedding_rnn.utils import cli
 
 
 def define_flags() -> None:
@@ -36,13 +37,13 @@ def define_flags() -> None:
     'source', None, 'Files or folders of notes, or tfds:nsynth.'
   )
   flags.DEFINE_string('output_dir', None, 'The data directory to write.')
-  codec_choice.define_flags(default='harmonic')
+  codec.define_flags(default='harmonic')
   for name, what in (
     ('short', 'Notes of less than 4 s.'),
     ('silent', 'Notes that never reach -80 dB.'),
     ('damaged', 'Notes that cannot be read, or are not finite.'),
   ):
-    choices = note_audio.POLICY_CHOICES[name]
+    choices = recordings.POLICY_CHOICES[name]
     flags.DEFINE_enum(name, choices[0], choices, what)
   flags.DEFINE_integer(
     'processes', 1, 'On this machine; each takes one GPU, if there are any.', 1
@@ -63,11 +64,9 @@ def main(argv: list[str]) -> None:
     )
   result = encoding.encode_notes(
     open_source(*args.source),
-    codec_choice.choose_codec(
-      args.codec, args.nsynth_checkpoint_path, args.averaged
-    ),
+    codec.choose_codec(args.codec, args.nsynth_checkpoint_path, args.averaged),
     args.output_dir,
-    note_audio.Policy(args.short, args.silent, args.damaged),
+    recordings.Policy(args.short, args.silent, args.damaged),
     num_processes=args.processes,
   )
   logging.info('%s', _format_counts(result['counts']))
@@ -78,7 +77,7 @@ def main(argv: list[str]) -> None:
 
 def _format_counts(counts: dict[str, Any]) -> str:
   rows = [{'notes': key, 'number': value} for key, value in counts.items()]
-  return commands.format_table([row for row in rows if row['number']])
+  return cli.format_table([row for row in rows if row['number']])
 
 
 if __name__ == '__main__':
@@ -87,4 +86,4 @@ if __name__ == '__main__':
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')
   define_flags()
-  app.run(commands.report_errors(main))
+  app.run(cli.report_errors(main))

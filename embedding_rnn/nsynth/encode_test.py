@@ -9,14 +9,17 @@ import sys
 import numpy as np
 import pytest
 
-from embedding_rnn import codec_choice, data, training
-from embedding_rnn.codec import HarmonicCodec
+from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.conftest import TINY as TINY_HPARAMS
-from embedding_rnn.hparams import default_hps
-from embedding_rnn.nsynth import encode, fabricated_notes
+from embedding_rnn.data import dataset as data
+from embedding_rnn.data.preparation import fabricated_notes
+from embedding_rnn.model.hparams import default_hps
+from embedding_rnn.nsynth import codec as codec_choice
+from embedding_rnn.nsynth import encode
 from embedding_rnn.nsynth.conftest import TESTDATA
 from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
 from embedding_rnn.nsynth.wavenet_test import TINY
+from embedding_rnn.training import training
 
 CHECKPOINT = TESTDATA / 'tiny_ckpt'
 SIZES = TINY | {'ae_hop_length': 512}
@@ -116,9 +119,10 @@ def test_as_a_command(tmp_path):
 
 def test_only_what_needs_tensorflow_imports_it():
   code = (
-    'import sys; from embedding_rnn import codec_choice; '
-    'from embedding_rnn.nsynth import encode, encodings, fetch, train; '
-    "codec_choice.choose_codec('harmonic'); "
+    'import sys; from embedding_rnn.nsynth import codec, encode, fetch; '
+    'from embedding_rnn.nsynth.generate import encodings; '
+    'from embedding_rnn.nsynth.train import __main__; '
+    "codec.choose_codec('harmonic'); "
     "sys.exit('tensorflow' in sys.modules)"
   )
   assert (

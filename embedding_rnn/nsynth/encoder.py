@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from embedding_rnn import compilation
+from embedding_rnn.model import compilation
 from embedding_rnn.nsynth.convolution import (
   Convolution,
   ConvolutionalPart,

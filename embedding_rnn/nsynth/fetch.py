@@ -27,8 +27,8 @@ from typing import Any
 from absl import app, flags, logging
 from tqdm import auto as tqdm
 
-from embedding_rnn import commands, files, locks
 from embedding_rnn.nsynth import download
+from embedding_rnn.utils import cli, files, locks
 
 URL = 'http://download.magenta.tensorflow.org/models/nsynth/wavenet-ckpt.tar'
 CHECKSUMS = 'checksums.json'
@@ -224,4 +224,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  app.run(commands.report_errors(main))
+  app.run(cli.report_errors(main))

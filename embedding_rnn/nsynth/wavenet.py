@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from embedding_rnn import tf1_checkpoint
-from embedding_rnn.nsynth import checks, generation, mu_law
+from embedding_rnn.audio import checks
+from embedding_rnn.model import tf1_checkpoint
+from embedding_rnn.nsynth import mu_law
 from embedding_rnn.nsynth.decoder import Decoder
 from embedding_rnn.nsynth.encoder import Encoder
+from embedding_rnn.nsynth.fastgen import runtime as generation
 
 _AVERAGE = '/ExponentialMovingAverage'
 _STEP = 'global_step'

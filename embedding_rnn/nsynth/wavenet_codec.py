@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedding_rnn import checkpoints, nsynth
-from embedding_rnn.codec import Codec
+from embedding_rnn import nsynth
+from embedding_rnn.audio.codec import Codec
+from embedding_rnn.training import checkpoints
 
 if TYPE_CHECKING:  # else, TensorFlow would be imported
-  from embedding_rnn.nsynth.autoencoder_run import TrainedAutoencoder
+  from embedding_rnn.nsynth.runs import TrainedAutoencoder
 
 
 class WaveNetCodec(Codec):

@@ -8,7 +8,7 @@ from embedding_rnn.nsynth import load_autoencoder
 from embedding_rnn.nsynth.conftest import TESTDATA
 from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
 from embedding_rnn.nsynth.wavenet_test import TINY
-from embedding_rnn.trained_run_test import make_data, make_run
+from embedding_rnn.training.trained_run_test import make_data, make_run
 
 CHECKPOINT = TESTDATA / 'tiny_ckpt'
 

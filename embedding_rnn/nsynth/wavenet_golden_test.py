@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from embedding_rnn.nsynth import generation, mu_law
+from embedding_rnn.nsynth import mu_law
 from embedding_rnn.nsynth.conftest import TESTDATA
+from embedding_rnn.nsynth.fastgen import runtime as generation
 
 
 def close(actual, expected, atol=2e-5, rtol=1e-6):

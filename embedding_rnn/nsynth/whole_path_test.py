@@ -9,18 +9,15 @@ import pytest
 import soundfile
 
 import embedding_rnn
-from embedding_rnn import (
-  checkpoints,
-  codec_choice,
-  files,
-  outputs,
-  synthesize,
-  training,
-)
-from embedding_rnn.nsynth import autoencoder_training, encoding
+from embedding_rnn.data.preparation import encoding
+from embedding_rnn.data.preparation.sources import open_source
+from embedding_rnn.nsynth import codec as codec_choice
 from embedding_rnn.nsynth.conftest import eagerly, tiny_hps
-from embedding_rnn.nsynth.sources import open_source
+from embedding_rnn.nsynth.train import training as autoencoder_training
 from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
+from embedding_rnn.synthesize import outputs, synthesis
+from embedding_rnn.training import checkpoints, training
+from embedding_rnn.utils import files
 
 NUM_FRAMES = 16  # of 4000 samples, in a note of 4 s
 TINY = (
@@ -64,9 +61,9 @@ def test_wav_to_frames_to_model_to_frames_to_wav(folder, run, note_folders):
   decoder = codec_choice.codec_of_data(
     run.info, 4, checkpoint_path=str(folder / 'wavenet')
   )
-  plan = synthesize.Plan(num_notes=0, pitches=(60, 72), num_frames=1)
+  plan = synthesis.Plan(num_notes=0, pitches=(60, 72), num_frames=1)
   for name in ('once', 'again'):
-    summary = synthesize.synthesize(
+    summary = synthesis.synthesize(
       run, run.open_dataset(), folder / name, plan, codec=decoder
     )
   audios = decoder.decode(made, np.array([60, 72]))
@@ -99,10 +96,10 @@ def test_other_codecs_are_refused_by_synthesis(folder, run):
     (codec_choice.choose_codec('harmonic'), "'harmonic' would decode"),
   ):
     with pytest.raises(ValueError, match=message):
-      synthesize.synthesize(run, dataset, output_dir, codec=codec)
+      synthesis.synthesize(run, dataset, output_dir, codec=codec)
   dataset.info['checkpoint'] = {'step': 7}
   with pytest.raises(ValueError, match=r'has those of .*7'):
-    synthesize.synthesize(run, dataset, output_dir)
+    synthesis.synthesize(run, dataset, output_dir)
   assert not output_dir.exists()
 
 
@@ -123,8 +120,8 @@ def test_data_of_another_checkpoint_is_refused(folder, run):
 
 
 def test_figures_alone_without_the_checkpoint(folder, run, caplog):
-  plan = synthesize.Plan(num_notes=1, pitches=(60,))
-  summary = synthesize.synthesize(
+  plan = synthesis.Plan(num_notes=1, pitches=(60,))
+  summary = synthesis.synthesize(
     run, run.open_dataset(), folder / 'figures', plan
   )
   assert 'set --nsynth_checkpoint_path' in caplog.text

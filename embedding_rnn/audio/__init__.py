@@ -1,0 +1,5 @@
+"""Sound to frames and back, and how near two sounds are."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

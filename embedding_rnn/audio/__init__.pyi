@@ -1,0 +1,2 @@
+from .codec import Codec as Codec
+from .codec import get_codec as get_codec

@@ -1,0 +1,275 @@
+import ctypes.util
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from embedding_rnn.audio import harmonics, metrics
+from embedding_rnn.audio.codec import HarmonicCodec
+from embedding_rnn.data import notes
+from embedding_rnn.data.notes import fit_codec, make_notes
+
+_FOLDER = pathlib.Path(notes.__file__).parent
+NEEDED = (
+  'train_z.npy',
+  'train_pitch_one_hot.npy',
+  'train_vels_one_hot.npy',
+)
+
+
+@pytest.fixture(scope='module')
+def collection():
+  return notes.load()
+
+
+@pytest.fixture(scope='module')
+def soundfont():
+  pytest.importorskip('fluidsynth', reason='pyfluidsynth is not installed')
+  if ctypes.util.find_library('fluidsynth') is None:
+    pytest.skip('libfluidsynth is not installed')
+  if not pathlib.Path(make_notes.DEFAULT_SOUNDFONT).is_file():
+    pytest.skip('FluidR3 GM (fluid-soundfont-gm) is not installed')
+  return make_notes.DEFAULT_SOUNDFONT
+
+
+def test_shapes_types_and_ranges(collection):
+  count = len(collection.frames)
+  assert 2500 <= count <= 3500
+  assert collection.frames.shape == (count, 125, 16)
+  assert collection.frames.dtype == np.float32
+  assert np.isfinite(collection.frames).all()
+  for array in (
+    collection.midi_pitch,
+    collection.velocity,
+    collection.instrument_ids,
+    collection.family_ids,
+    collection.split,
+  ):
+    assert array.shape == (count,)
+  assert collection.split.dtype == np.int8
+  assert collection.midi_pitch.min() >= 21
+  assert collection.midi_pitch.max() <= 108
+  assert set(np.unique(collection.velocity)) == {25, 50, 75, 100, 127}
+  assert len(set(collection.instrument_names)) >= 100
+  assert len(collection.family_names) == 11
+
+
+def test_every_pitch_is_played_and_no_note_is_there_twice(collection):
+  assert set(range(21, 109)) == set(np.unique(collection.midi_pitch))
+  keys = np.stack(
+    [collection.instrument_ids, collection.midi_pitch, collection.velocity]
+  )
+  assert len(np.unique(keys, axis=1).T) == len(collection.frames)
+
+
+def test_split_is_by_instrument_and_has_all_families(collection):
+  share = np.bincount(collection.split) / len(collection.split)
+  np.testing.assert_allclose(share, [0.7, 0.15, 0.15], atol=0.03)
+  pairs = np.stack([collection.instrument_ids, collection.split])
+  instruments = np.unique(collection.instrument_ids)
+  assert len(np.unique(pairs, axis=1).T) == len(instruments)
+  for split in range(3):
+    families = collection.family_ids[collection.split == split]
+    assert set(families) == set(range(11))
+
+
+def test_an_instrument_is_in_the_family_of_its_name(collection):
+  for instrument, family in zip(
+    collection.instrument_ids, collection.family_ids, strict=True
+  ):
+    name = collection.instrument_names[instrument]
+    assert name.startswith(collection.family_names[family] + '_')
+
+
+def test_programs_of_the_same_samples_share_a_split():
+  splits = make_notes.split_programs()
+  assert set(splits) == {note.program for note in make_notes.plan_notes()}
+  for group in make_notes._SHARED_SAMPLES:
+    assert len({splits[program] for program in group}) == 1
+
+
+def test_folder_fits_the_budget():
+  size = sum(path.stat().st_size for path in _FOLDER.glob('*.*'))
+  assert size <= 12_000_000
+  notice = (_FOLDER / 'LICENSE-FluidR3').read_text('utf-8')
+  assert 'Frank Wen' in notice and 'Permission is hereby granted' in notice
+
+
+def test_originals_are_held_out_and_are_what_was_encoded(collection):
+  codec = HarmonicCodec()
+  originals = notes.originals()
+  assert len(originals) == 11
+  rows = [row for _, row, _ in originals]
+  assert set(collection.family_ids[rows]) == set(range(11))
+  assert set(collection.split[rows]) == {2}
+  for name, row, audio in originals:
+    assert name == collection.note_name(row)
+    assert audio.shape == (64000,) and audio.dtype == np.float32
+    pitch = int(collection.midi_pitch[row])
+    frames = codec.encode(audio, pitch)
+    # The files are rounded to 16 bits, which the quietest bands notice.
+    difference = np.abs(frames - collection.frames[row])
+    assert difference.mean() < 0.15
+    decoded = codec.decode(collection.frames[row], pitch)
+    assert metrics.loudness_error_db(audio, decoded) < 3.0
+    assert metrics.log_spectral_distance(audio, decoded) < 8.0
+    assert abs(metrics.pitch_error_cents(decoded, pitch)) < 20.0
+
+
+def test_write_data_dir(collection, tmp_path):
+  notes.write_data_dir(tmp_path / 'data')
+  folder = tmp_path / 'data'
+  count = len(collection.frames)
+  about = json.loads((folder / 'dataset.json').read_text('utf-8'))
+  assert about['codec'] == 'harmonic'
+  assert (about['sample_rate'], about['hop_length']) == (16000, 512)
+  assert about['split_names'] == ['train', 'valid', 'test']
+  assert about['instruments'] == collection.instrument_names
+  assert about['instrument_families'] == collection.family_names
+  assert 'FluidR3' in about['source']
+
+  def read(name, dtype):
+    array = np.load(folder / name, allow_pickle=False)
+    assert array.dtype == dtype
+    return array
+
+  frames = read('train_z.npy', np.float32)
+  np.testing.assert_array_equal(frames, collection.frames)
+  for name, values in (
+    ('train_pitch_one_hot.npy', collection.midi_pitch),
+    ('train_vels_one_hot.npy', collection.velocity),
+  ):
+    one_hot = read(name, np.float32)
+    assert one_hot.shape == (count, 128)
+    np.testing.assert_array_equal(one_hot.sum(axis=1), 1.0)
+    np.testing.assert_array_equal(one_hot.argmax(axis=1), values)
+  for name, dtype, values in (
+    ('instrument_ids.npy', np.int64, collection.instrument_ids),
+    ('instrument_family_ids.npy', np.int64, collection.family_ids),
+    ('splits.npy', np.int8, collection.split),
+  ):
+    np.testing.assert_array_equal(read(name, dtype), values)
+  assert len(list(folder.iterdir())) == 7  # and no temporary files
+
+
+@pytest.mark.parametrize('make', [False, True])
+def test_embedded_notes_are_written_where_nothing_is(tmp_path, make):
+  data_dir = tmp_path / 'a' / 'data'
+  if make:
+    data_dir.mkdir(parents=True)
+  notes.prepare_data_dir(data_dir, NEEDED)
+  frames = np.load(data_dir / 'train_z.npy', mmap_mode='r')
+  np.testing.assert_array_equal(frames[::500], notes.load().frames[::500])
+  assert [path.name for path in data_dir.parent.iterdir()] == ['data']
+
+
+def test_what_is_there_is_left_alone(tiny_data_dir, tmp_path):
+  data_dir = tmp_path / 'data'
+  shutil.copytree(tiny_data_dir, data_dir)
+  before = {p.name: p.read_bytes() for p in data_dir.iterdir()}
+  notes.prepare_data_dir(data_dir, NEEDED)
+  assert before == {p.name: p.read_bytes() for p in data_dir.iterdir()}
+  (data_dir / 'train_vels_one_hot.npy').unlink()
+  with pytest.raises(FileNotFoundError, match=r'lacks train_vels_one_hot\.npy'):
+    notes.prepare_data_dir(data_dir, NEEDED)
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(NotADirectoryError, match='is a file'):
+    notes.prepare_data_dir(tmp_path / 'file', NEEDED)
+
+
+def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
+  def write_half(folder):
+    (folder / 'train_z.npy').write_bytes(b'half')
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(notes, 'write_data_dir', write_half)
+  with pytest.raises(KeyboardInterrupt):
+    notes.prepare_data_dir(tmp_path / 'data', NEEDED)
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_collection_is_named(tmp_path):
+  with pytest.raises(ValueError, match=r'notes\.npz is missing or damaged'):
+    notes.load(tmp_path)
+  whole = (_FOLDER / notes.FILE_NAME).read_bytes()
+  for damaged in (b'', b'nonsense', whole[: len(whole) // 2]):
+    (tmp_path / notes.FILE_NAME).write_bytes(damaged)
+    with pytest.raises(ValueError, match='missing or damaged'):
+      notes.load(tmp_path)
+  flipped = bytearray(whole)
+  flipped[len(whole) // 2] ^= 0xFF
+  (tmp_path / notes.FILE_NAME).write_bytes(flipped)
+  with pytest.raises(ValueError, match='missing or damaged'):
+    notes.load(tmp_path)
+
+
+def test_notes_are_remade_as_shipped(collection, soundfont):
+  codec = HarmonicCodec()
+  rows = np.linspace(0, len(collection.frames) - 1, 8).astype(int).tolist()
+  for row in rows:
+    name = collection.instrument_names[collection.instrument_ids[row]]
+    note = make_notes.Note(
+      program=int(name.removeprefix(_family(collection, row) + '_')[:3]),
+      family=_family(collection, row),
+      midi_pitch=int(collection.midi_pitch[row]),
+      velocity=int(collection.velocity[row]),
+    )
+    audio = make_notes.render_note(soundfont, note)
+    frames = codec.encode(audio, note.midi_pitch)
+    # Half precision keeps 11 bits of a value.
+    np.testing.assert_allclose(
+      frames, collection.frames[row], atol=0.02, rtol=1e-3
+    )
+
+
+def _family(collection, row):
+  return collection.family_names[collection.family_ids[row]]
+
+
+def test_a_note_does_not_depend_on_those_before_it(soundfont):
+  note = make_notes.Note(19, 'organ', 60, 100)
+  first = make_notes.render_note(soundfont, note)
+  make_notes.render_note(soundfont, make_notes.Note(0, 'keyboard', 40, 127))
+  again = make_notes.render_note(soundfont, note)
+  assert first.shape == (64000,)
+  assert first.tobytes() == again.tobytes()
+
+
+def test_a_small_collection_survives_its_file(soundfont, tmp_path):
+  plan = make_notes.plan_notes()[::400]
+  made = make_notes.make_collection(soundfont, plan)
+  make_notes.write_collection(made, soundfont, tmp_path)
+  read = notes.load(tmp_path)
+  assert len(read.frames) == len(plan)
+  np.testing.assert_array_equal(read.frames, made.frames)
+  np.testing.assert_array_equal(read.instrument_ids, made.instrument_ids)
+  assert read.instrument_names == made.instrument_names
+  for _, row, audio in notes.originals(tmp_path):
+    assert read.split[row] == 2
+    assert np.abs(audio).max() > 1e-3
+
+
+def test_bad_soundfonts_are_named(soundfont, tmp_path):
+  (tmp_path / 'no.sf2').write_bytes(b'RIFF')
+  note = make_notes.Note(0, 'keyboard', 60, 100)
+  with pytest.raises(ValueError, match=r'no\.sf2 is not a soundfont'):
+    make_notes.render_note(str(tmp_path / 'no.sf2'), note)
+
+
+def test_fit_finds_the_components_that_features_were_made_of():
+  random = np.random.RandomState(0)
+  midi_pitch = np.full(60, 21)  # where all features exist
+  basis, _ = np.linalg.qr(random.normal(size=[harmonics.NUM_FEATURES, 16]))
+  frames = random.normal(size=[60, 25, 16]) * 0.3
+  frames -= frames.mean(axis=(0, 1))
+  levels = 10 * (frames @ basis.T) - 50
+  fitted = fit_codec.fit(levels, midi_pitch)
+  components = fitted.components
+  np.testing.assert_allclose(components @ components.T, np.eye(16), atol=1e-9)
+  # Nothing of the features is lost.
+  residual = levels / 10 + 5
+  residual -= residual.mean(axis=(0, 1))
+  kept = residual @ components.T @ components
+  np.testing.assert_allclose(kept, residual, atol=0.02)

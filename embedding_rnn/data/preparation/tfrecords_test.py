@@ -1,0 +1,197 @@
+import gzip
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from embedding_rnn.data.preparation import fabricated_notes, tfrecords
+from embedding_rnn.data.preparation.fabricated_notes import example, features
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  path = tmp_path_factory.mktemp('records')
+  fabricated_notes.write_tfrecords(path)
+  return path
+
+
+def expect_notes(notes, expected):
+  notes = list(notes)
+  assert len(notes) == len(expected)
+  for note, other in zip(notes, expected, strict=True):
+    assert (note.name, note.labels) == (other.name, other.labels)
+    audio, rate, num_samples = note.read()
+    np.testing.assert_array_equal(audio, other.audio)
+    assert (rate, num_samples) == (16_000, 64_000)
+
+
+@pytest.mark.parametrize(('start', 'stop'), [(0, 10), (3, 5), (9, 10)])
+def test_any_range(folder, start, stop):
+  source = tfrecords.TFRecordFile(folder / 'nsynth-train.tfrecord')
+  assert source.num_notes == 10
+  expected = fabricated_notes.all_notes()[start:stop]
+  expect_notes(source.notes(start, stop), expected)
+
+
+def test_few_features(tmp_path):
+  note = fabricated_notes.all_notes()[0]
+  values = {'audio': note.audio, 'instrument_family': 10}
+  values |= {'note_str': 'mine', 'pitch': 60, 'velocity': 100}
+  path = tmp_path / 'x.tfrecord'
+  with tf.io.TFRecordWriter(str(path)) as file:
+    file.write(example(values))
+  (read,) = tfrecords.TFRecordFile(path).notes(0, 1)
+  assert read.labels == (60, 100, None, 'vocal', None)
+  assert read.read().sample_rate == 16_000
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'pitch': None}, 'record 0: there is no pitch, but audio'),
+    ({'audio': None}, 'there is no audio'),
+    ({'audio': 7}, r'audio is int64 of shape \(\)'),
+    ({'sample_rate': [1, 2]}, r'sample_rate is \[1, 2\]'),
+    ({'sample_rate': 0}, r'sample_rate is \[0\]'),
+    ({'note_str': b'\xff'}, 'note_str, .* is no text of UTF-8'),
+    ({'pitch': 128}, r'record 0 \(.*\): its pitch is 128'),
+    ({'velocity': 'loud'}, "its velocity is 'loud'"),
+    (
+      {'instrument_family': 11, 'instrument_family_str': None}
+      | {'note_str': 'x', 'instrument_str': None},
+      'instrument_family is 11',
+    ),
+  ],
+)
+def test_bad_features(tmp_path, changes, message):
+  note = fabricated_notes.all_notes()[0]
+  values = {**features(note), 'audio': note.audio, **changes}
+  values = {name: v for name, v in values.items() if v is not None}
+  path = tmp_path / 'x.tfrecord'
+  with tf.io.TFRecordWriter(str(path)) as file:
+    file.write(example(values))
+  with pytest.raises(ValueError, match=message):
+    list(tfrecords.TFRecordFile(path).notes(0, 1))
+
+
+def test_features_that_are_not_used_may_be_anything(tmp_path):
+  note = fabricated_notes.all_notes()[0]
+  values = {**features(note), 'audio': note.audio}
+  values |= {'picture': b'\x89PNG', 'sample_rate': np.array([22050.0])}
+  path = tmp_path / 'x.tfrecord'
+  with tf.io.TFRecordWriter(str(path)) as file:
+    file.write(example(values))
+  (read,) = tfrecords.TFRecordFile(path).notes(0, 1)
+  assert read.read().sample_rate == 22050
+
+
+def test_fingerprint_changes_with_the_sound(tmp_path):
+  notes = fabricated_notes.all_notes()[:2]
+  prints = []
+  for gain in (1.0, 0.5):
+    path = tmp_path / f'{gain}.tfrecord'
+    with tf.io.TFRecordWriter(str(path)) as file:
+      for note, factor in zip(notes, (gain, 1.0), strict=True):
+        file.write(example({**features(note), 'audio': factor * note.audio}))
+    source = tfrecords.TFRecordFile(path)
+    prints.append([source.fingerprint(0, 1), source.fingerprint(1, 2)])
+  assert prints[0][0] != prints[1][0]
+  assert prints[0][1] == prints[1][1]
+
+
+def test_truncated_or_foreign(folder, tmp_path):
+  content = (folder / 'nsynth-valid.tfrecord').read_bytes()
+  path = tmp_path / 'x.tfrecord'
+  for bad in (content[:-1], content[:5], gzip.compress(content), b'no' * 99):
+    path.write_bytes(bad)
+    with pytest.raises(ValueError, match='no whole TFRecord file: record'):
+      tfrecords.TFRecordFile(path)
+
+
+def test_flipped_bit(folder, tmp_path):
+  content = bytearray((folder / 'nsynth-valid.tfrecord').read_bytes())
+  content[100_000] ^= 1
+  path = tmp_path / 'x.tfrecord'
+  path.write_bytes(content)
+  source = tfrecords.TFRecordFile(path)
+  with pytest.raises(ValueError, match='damaged in one of its records 0 to 2'):
+    list(source.notes(0, 3))
+  assert len(list(source.notes(1, 3))) == 2
+
+
+def test_not_an_example(tmp_path):
+  path = tmp_path / 'x.tfrecord'
+  with tf.io.TFRecordWriter(str(path)) as file:
+    file.write(b'no example')
+  with pytest.raises(ValueError, match='record 0 is no tf'):
+    list(tfrecords.TFRecordFile(path).notes(0, 1))
+
+
+class FakeBuilder:
+  """As of tensorflow_datasets, with the features of its `nsynth`."""
+
+  data_dir = '~/tensorflow_datasets'
+
+  def __init__(self, splits):
+    self._splits = splits
+    self.info = types.SimpleNamespace(
+      full_name='nsynth/full:2.3.3',
+      splits={
+        name: types.SimpleNamespace(num_examples=len(notes))
+        for name, notes in splits.items()
+      },
+    )
+
+  def as_dataset(self, split, shuffle_files):
+    assert not shuffle_files
+    name, _, bounds = split.removesuffix(']').partition('[')
+    start, stop = map(int, bounds.split(':'))
+    for note in self._splits[name][start:stop]:
+      values = features(note)
+      yield {
+        'id': note.name.encode(),
+        'audio': note.audio,
+        'pitch': np.int64(note.labels.midi_pitch),
+        'velocity': np.int64(note.labels.velocity),
+        'instrument': {
+          'label': np.int64(0),
+          'family': np.int64(values['instrument_family']),
+          'source': np.int64(0),
+        },
+      }
+
+
+def fake_tfds(monkeypatch, splits):
+  fake = types.ModuleType('tensorflow_datasets')
+  fake.builder = lambda name: FakeBuilder(splits)
+  fake.as_numpy = iter
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', fake)
+
+
+def test_tfds(monkeypatch):
+  notes = fabricated_notes.all_notes()
+  splits = {
+    split: [note for note in notes if note.labels.split == split]
+    for split in ('test', 'train', 'valid')
+  }
+  fake_tfds(monkeypatch, splits)
+  sources = tfrecords.tfds_splits('nsynth')
+  assert [source.num_notes for source in sources] == [10, 3, 3]
+  for source, split in zip(sources, ('train', 'valid', 'test'), strict=True):
+    expect_notes(source.notes(0, source.num_notes), splits[split])
+  expect_notes(sources[0].notes(2, 4), notes[2:4])
+  assert len({source.sha256 for source in sources}) == 3
+
+
+def test_tfds_not_prepared(monkeypatch):
+  fake_tfds(monkeypatch, {})
+  with pytest.raises(FileNotFoundError, match='tfds build nsynth'):
+    tfrecords.tfds_splits('nsynth')
+
+
+def test_tfds_not_installed(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
+  with pytest.raises(ValueError, match='pip install tensorflow-datasets'):
+    tfrecords.tfds_splits('nsynth')

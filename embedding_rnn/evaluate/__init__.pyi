@@ -1,0 +1,2 @@
+from .measures import evaluate as evaluate
+from .sweep import evaluate_runs as evaluate_runs

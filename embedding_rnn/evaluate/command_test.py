@@ -1,0 +1,164 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from absl import logging
+
+from embedding_rnn.conftest import save_run, tiny_run
+from embedding_rnn.evaluate import __main__ as evaluate
+from embedding_rnn.evaluate import baselines, measures
+from embedding_rnn.training import checkpoints
+
+_QUICK = ['--num_importance_samples=1', '--num_decoded_notes=1']
+
+
+@pytest.fixture
+def logs(tmp_path, run, unconditional_run):
+  """A folder of a run, its baseline, and a run without a checkpoint."""
+  folder = tmp_path / 'logs'
+  save_run(folder / 'small', run)
+  save_run(folder / 'small_unconditional', unconditional_run)
+  files = checkpoints.RunFiles(run.hps, run.transforms, run.info)
+  checkpoints.create_run(folder / 'begun', files)
+  return folder
+
+
+@pytest.fixture
+def command(parse_flags, monkeypatch):
+  """A function that calls the command and returns what it said."""
+  lines = []
+  monkeypatch.setattr(
+    logging, 'info', lambda text, *values: lines.append(text % values)
+  )
+
+  def call(*arguments):
+    parse_flags(evaluate.define_flags, [*_QUICK, *arguments])
+    evaluate.main(['evaluate'])
+    return '\n'.join(lines)
+
+  return call
+
+
+def _read(folder):
+  return json.loads((folder / 'metrics.json').read_text())
+
+
+def test_one_run_with_the_baseline_beside_it(logs, command):
+  before = {p for p in logs.rglob('*') if p.is_file()}
+  said = command(f'--run_dir={logs / "small"}')
+  result = _read(logs / 'small')
+  assert result['name'] == 'small'
+  assert result['step'] == 7
+  assert result['num_decoded_notes'] == 1
+  assert result['models']['unconditional']['code_size'] == 0
+  table = (logs / 'small' / 'metrics.txt').read_text()
+  assert table.strip() == measures.format_metrics(result)
+  assert table.strip() in said
+  new = {p for p in logs.rglob('*') if p.is_file()} - before
+  names = ('metrics.json', 'metrics.txt')
+  assert new == {logs / 'small' / name for name in names}
+
+
+def test_a_sweep_goes_on_after_a_run_that_fails(logs, command, monkeypatch):
+  fits = []
+
+  def fit(notes, code_size, fit=baselines.NotePCA.fit):
+    fits.append(code_size)
+    return fit(notes, code_size)
+
+  monkeypatch.setattr(baselines.NotePCA, 'fit', fit)
+  shutil.copytree(logs / 'small', logs / 'again')
+  weights = next((logs / 'again').glob('best-*')) / checkpoints.WEIGHTS
+  weights.write_bytes(weights.read_bytes()[:-9])
+  shutil.copytree(logs / 'small', logs / 'copy')
+  with pytest.raises(ValueError, match=r'(?s)2 of 5 runs.*again: .*begun: '):
+    command(f'--run_dir={logs}')
+  whole = _read(logs)
+  assert set(whole['failed']) == {'again', 'begun'}
+  assert 'damaged or truncated' in whole['failed']['again']
+  assert 'no save named best-*' in whole['failed']['begun']
+  names = ['copy', 'small', 'small_unconditional']
+  assert list(whole['runs']) == names
+  for name in names:
+    assert _read(logs / name) == whole['runs'][name]
+  assert fits == [4]  # the same data and the same code size
+  runs = [whole['runs'][name]['models']['run'] for name in ('copy', 'small')]
+  assert runs[0] == runs[1]
+  text = (logs / 'metrics.txt').read_text()
+  assert text.strip() == evaluate.format_runs(whole)
+  first = [line.split('  ')[0] for line in text.splitlines()]
+  assert first[0].startswith("12 test notes of '")
+  assert set(names) < set(first)
+  for baseline in ('AR(1)', 'PCA of 4', 'mean frame', 'real notes'):
+    assert first.count(baseline) == 1
+  assert 'Failed: begun: ' in text
+
+
+def test_runs_of_other_data_have_a_table_of_their_own(
+  logs, run, tmp_path, tiny_data_dir
+):
+  data_dir = tmp_path / 'data'
+  shutil.copytree(tiny_data_dir, data_dir)
+  splits = np.load(data_dir / 'splits.npy')
+  np.save(data_dir / 'splits.npy', splits[::-1].copy())
+  save_run(logs / 'other', tiny_run(data_dir, difference_input=1))
+  names = 'other', 'small'
+  results = evaluate.evaluate_runs(
+    {name: logs / name for name in names},
+    output_dirs={name: tmp_path / 'out' / name for name in names},
+    num_importance_samples=1,
+    num_decoded_notes=0,
+  )
+  assert not results['failed']
+  assert _read(tmp_path / 'out' / 'other') == results['runs']['other']
+  assert not (logs / 'other' / 'metrics.json').exists()
+  text = evaluate.format_runs(results)
+  assert text.count('12 test notes of') == 2
+  assert 'components of steps between frames' in text
+  assert 'in tune' not in text  # there was no audio
+
+
+def test_a_baseline_that_does_not_fit_is_left_out(logs, command, caplog):
+  damaged = logs / 'small_unconditional' / checkpoints.HPARAMS
+  damaged.write_text('{}')
+  command(f'--run_dir={logs / "small"}', f'--output_dir={logs.parent / "out"}')
+  assert 'unconditional' not in _read(logs.parent / 'out')['models']
+  assert 'Without the unconditional baseline' in caplog.text
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    ([], 'Set --run_dir'),
+    (['--run_dir=no_such_run'], "no runs in 'no_such_run'"),
+    (['--run_dir={logs}', '--num_importance_samples=0'], 'samples=0'),
+    (['--run_dir={logs}', '--num_decoded_notes=-1'], 'notes=-1'),
+    (['--run_dir={logs}', '--seed=-1'], 'seed=-1'),
+    (['--run_dir={logs}', '--output_dir={logs}/file/out'], 'Cannot write to'),
+  ],
+)
+def test_refuses_bad_flags_before_any_work(
+  logs, command, monkeypatch, arguments, message
+):
+  (logs / 'file').write_text('')
+  monkeypatch.setattr(evaluate, 'load_run', None)
+  with pytest.raises((ValueError, OSError), match=message):
+    command(*(argument.format(logs=logs) for argument in arguments))
+
+
+def test_a_run_in_a_folder_that_cannot_be_written_is_not_evaluated(
+  logs, monkeypatch
+):
+  def refuse(folder):
+    raise OSError(f'Cannot write to {folder}.')
+
+  monkeypatch.setattr(evaluate.outputs, 'make_output_dir', refuse)
+  monkeypatch.setattr(evaluate, 'load_run', None)
+  results = evaluate.evaluate_runs({'small': logs / 'small'})
+  assert results['failed']['small'].startswith('Cannot write to')
+
+
+def test_the_table_of_no_runs_is_what_failed():
+  text = evaluate.format_runs({'runs': {}, 'failed': {'a': 'no luck'}})
+  assert text == 'Failed: a: no luck'

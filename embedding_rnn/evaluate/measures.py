@@ -1,0 +1,357 @@
+"""How good a run is: its likelihood, its reconstructions and its samples.
+
+Everything is measured on real notes that were held out, and for a few simple
+baselines, too, without which the numbers would say little:
+
+  run = embedding_rnn.load_run('logs/default_local')
+  result = evaluate(run, run.open_dataset(), codec=get_codec('harmonic'))
+  print(format_metrics(result))
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from embedding_rnn.audio.codec import Codec
+from embedding_rnn.data import dataset as data
+from embedding_rnn.data.splits import SPLITS
+from embedding_rnn.data.transforms import Transforms
+from embedding_rnn.evaluate import baselines, likelihood
+from embedding_rnn.evaluate.reference import Reference
+from embedding_rnn.training.trained_run import Run
+from embedding_rnn.utils import cli, files
+
+METRICS, TABLE = 'metrics.json', 'metrics.txt'
+# What there is to say of a model; the wording is that of the table.
+MEASURES = {
+  'code_size': 'numbers in the code of a note',
+  'nll_nats_per_value': 'negative log likelihood, nats a value',
+  'negative_elbo_nats_per_value': 'negative ELBO, nats a value',
+  'reconstruction_nats_per_value': 'reconstruction, nats a value',
+  'kl_nats_per_note': 'KL, nats a note',
+  'kl_nats_per_latent': 'KL, nats a latent',
+  'active_units': 'active units',
+  'mse': 'reconstruction: mean squared error',
+  'reconstruction_pitch_accuracy': 'reconstruction: pitch accuracy',
+  'reconstruction_pitch_error_cents': 'reconstruction: pitch error, cents',
+  'reconstruction_loudness_error_db': 'reconstruction: loudness error, dB',
+  'frechet_distance': 'samples: Fréchet distance',
+  'squared_mmd': 'samples: squared MMD',
+  'sample_pitch_accuracy': 'samples: pitch accuracy',
+  'sample_pitch_error_cents': 'samples: pitch error, cents',
+  'sample_loudness_error_db': 'samples: mean loudness error, dB',
+}
+HEADINGS = {
+  'real': 'real notes',
+  'mean_frame': 'mean frame',
+  'pca': 'PCA',
+  'ar1': 'AR(1)',
+  'unconditional': 'unconditional',
+}
+
+
+def evaluate(
+  run: Run,
+  dataset: data.NoteDataset,
+  *,
+  split: str = 'test',
+  num_importance_samples: int = 32,
+  num_decoded_notes: int = 32,
+  unconditional_run: Run | None = None,
+  codec: Codec | None = None,
+  seed: int = 0,
+) -> dict[str, Any]:
+  """Measures a run, and baselines to compare it with.
+
+  Args:
+    run: any run.
+    dataset: its data, see `Run.open_dataset`.
+    split: 'train', 'valid' or 'test'. Of more than 16384 notes, so many are
+      chosen by chance.
+    num_importance_samples: latents for each note in the bound on the
+      likelihood; more of them make it tighter, and take longer.
+    num_decoded_notes: how many notes to decode to audio, at most all.
+    unconditional_run: a run of the same data to compare with.
+    codec: of the data; None for no audio.
+    seed: of all that is left to chance.
+
+  Returns:
+    What can be written as JSON: the settings, and under 'models' a dict for
+    'run' and for each baseline. These are 'real' (the notes themselves: the
+    distances are those of two halves of them), 'mean_frame' (each note's own,
+    repeated), 'pca' (of whole notes, with the code size of the run), 'ar1' (a
+    vector autoregression of the frames that the run sees) and 'unconditional'.
+    Each has the keys of `MEASURES` and these, None where one makes no sense or
+    is not finite:
+
+    - 'density': what 'nll_nats_per_value' is the density of, see
+      `describe_density`; and 'likelihood', 'exact' or an upper 'bound'.
+    - 'mse_per_note': of each note, in the order of 'rows'. Errors are in the
+      format of the data. Reconstructions are from the mean of z, each value
+      being the mean of its mixture; an unconditional run guesses all notes at
+      once, by its mean note or by the mean of its samples, whichever is better.
+
+    Samples have the pitches of the real notes and z from N(0, I), which
+    training with no_sample_vae=1 did not prepare for. Their distances to real
+    notes are of `distances.NoteFeatures`. Pitch accuracy is the share of
+    decoded notes that are within 50 cents of their pitch, pitch error the
+    median of the absolute errors, to 10 cents. The loudness error of samples is
+    that of their mean curve.
+
+  Raises:
+    ValueError: for an argument out of range, or runs of other data.
+  """
+  check_settings(split, num_importance_samples, num_decoded_notes, seed)
+  reference = Reference(
+    dataset,
+    split=split,
+    num_decoded_notes=num_decoded_notes,
+    codec=codec,
+    seed=seed,
+  )
+  return measure(run, reference, num_importance_samples, unconditional_run)
+
+
+def check_settings(
+  split: str, num_importance_samples: int, num_decoded_notes: int, seed: int
+) -> None:
+  """Raises ValueError for arguments of `evaluate` that are out of range."""
+  if split not in SPLITS:
+    raise ValueError(
+      f'split must be one of {", ".join(SPLITS)}, got {split!r}.'
+    )
+  for name, value, least in (
+    ('num_importance_samples', num_importance_samples, 1),
+    ('num_decoded_notes', num_decoded_notes, 0),
+    ('seed', seed, 0),
+  ):
+    if value < least:
+      raise ValueError(f'{name}={value}: expected at least {least}.')
+
+
+def measure(
+  run: Run,
+  reference: Reference,
+  num_importance_samples: int = 32,
+  unconditional_run: Run | None = None,
+) -> dict[str, Any]:
+  """As `evaluate`, against notes that were read already."""
+  steps = {'run': lambda: _measure_run(run, reference, num_importance_samples)}
+  steps |= _baselines(run, reference)
+  if unconditional_run is not None:
+    check_unconditional(run, unconditional_run)
+    steps['unconditional'] = lambda: _measure_run(unconditional_run, reference)
+  models = {}
+  for name, step in (bar := tqdm(steps.items(), unit='model')):
+    bar.set_description(f'Measuring {HEADINGS.get(name, name)}')
+    keys = [*MEASURES, 'likelihood', 'density', 'mse_per_note']
+    measured = dict.fromkeys(keys) | step()
+    models[name] = {key: _plain(value) for key, value in measured.items()}
+  return {
+    'name': pathlib.Path(run.folder).resolve().name,
+    'folder': run.folder,
+    'step': run.step,
+    'data_dir': reference.data_dir,
+    'split': reference.split,
+    'num_notes': len(reference.rows),
+    'num_importance_samples': num_importance_samples,
+    'num_decoded_notes': len(reference.decoded),
+    'codec': reference.codec.name if reference.codec else None,
+    'seed': reference.seed,
+    'rows': reference.rows.tolist(),
+    'models': models,
+  }
+
+
+def _measure_run(run, reference, num_importance_samples=1) -> dict[str, Any]:
+  """What there is to say of any run."""
+  model, seed = run.model, reference.seed
+  samples = run.sample(reference.pitches, seed=seed)
+  if model.conditional:
+    made = run.reconstruct(
+      reference.notes, reference.one_hots, greedy='mean', seed=seed
+    )
+  else:
+    mean_note = run.sample(reference.pitches[:1], greedy='mean', seed=seed)[0]
+    made = min(
+      (
+        np.broadcast_to(guess, reference.notes.shape)
+        for guess in (mean_note, samples.mean(axis=0))
+      ),
+      key=lambda guess: np.square(reference.notes - guess).sum(),
+    )
+  return {
+    'code_size': run.hps.z_size if model.conditional else 0,
+    **_likelihood_measures(run, reference, num_importance_samples),
+    **reference.reconstruction_measures(made),
+    **reference.sample_measures(samples),
+  }
+
+
+def _likelihood_measures(run, reference, num_importance_samples):
+  frames = run.transforms.forward(reference.notes)
+  nats = likelihood.measure(
+    run.model,
+    frames,
+    reference.one_hots,
+    num_importance_samples,
+    seed=reference.seed,
+  )
+  num_values = frames[0].size
+  result = {
+    'density': describe_density(run.transforms, frames.shape[1]),
+    'reconstruction_nats_per_value': nats.reconstruction.mean() / num_values,
+  }
+  if nats.bound is not None:
+    result['nll_nats_per_value'] = nats.bound.mean() / num_values
+    result['likelihood'] = 'exact' if nats.kl is None else 'bound'
+  if nats.kl is not None:
+    result |= {
+      'negative_elbo_nats_per_value': nats.negative_elbo.mean() / num_values,
+      'kl_nats_per_note': nats.kl.mean(),
+      'kl_nats_per_latent': nats.kl.mean() / nats.mean.shape[1],
+      'active_units': likelihood.active_units(nats.mean),
+    }
+  return result
+
+
+def describe_density(transforms: Transforms, num_frames: int) -> dict[str, Any]:
+  """What the likelihood of a run is the density of.
+
+  Returns:
+    'variables', in words: nats compare only between models of the same ones.
+    'values_per_note', how many they are. 'log_scale_nats_per_value', what to
+    add to a negative log likelihood for that of the same values before they
+    were scaled: differences keep volumes, whitening does not. So with all of
+    the components, or without PCA, the sum is the negative log likelihood of
+    the note in the format of the data, with fewer that of its projection.
+  """
+  variables = 'steps between frames' if transforms.difference else 'frames'
+  log_scale = 0.0
+  if transforms.pca:
+    variables = (
+      f'{transforms.width} of {transforms.seq_width} whitened principal '
+      f'components of {variables}'
+    )
+    log_scale = float(np.log(transforms.pca.variance).mean() / 2)
+  return {
+    'variables': variables,
+    'values_per_note': num_frames * transforms.width,
+    'log_scale_nats_per_value': log_scale,
+  }
+
+
+def _baselines(run, reference) -> dict[str, Callable[[], dict[str, Any]]]:
+  """The baselines that need no run."""
+  train_notes = reference.train_notes
+
+  def mean_frame():
+    made = baselines.repeat_mean_frame(reference.notes)
+    code = {'code_size': made.shape[2]}
+    return code | reference.reconstruction_measures(made)
+
+  def pca():
+    fitted = baselines.NotePCA.fit(train_notes, run.hps.z_size)
+    samples = fitted.sample(len(reference.notes), reference.seed)
+    return {
+      'code_size': len(fitted.components),
+      **reference.reconstruction_measures(fitted.reconstruct(reference.notes)),
+      **reference.sample_measures(samples),
+    }
+
+  def ar1():
+    transforms = run.transforms
+    fitted = baselines.Autoregression.fit(transforms.forward(train_notes))
+    frames = transforms.forward(reference.notes)
+    samples = fitted.sample(*frames.shape[:2], reference.seed)
+    return {
+      'nll_nats_per_value': -fitted.log_prob(frames).mean() / frames[0].size,
+      'likelihood': 'exact',
+      'density': describe_density(transforms, frames.shape[1]),
+      **reference.sample_measures(transforms.inverse(samples)),
+    }
+
+  variables = describe_density(run.transforms, 1)['variables']
+  steps = {
+    'real': ('', reference.real_measures),
+    'mean_frame': ('', mean_frame),
+  }
+  if min(train_notes.shape[:2]) > 1:  # or there is nothing to fit
+    if run.model.conditional:
+      steps['pca'] = (run.hps.z_size, pca)
+    steps['ar1'] = (variables, ar1)
+  return {
+    name: lambda key=f'{name} {about}', step=step: reference.once(key, step)
+    for name, (about, step) in steps.items()
+  }
+
+
+def check_unconditional(run: Run, unconditional_run: Run) -> None:
+  """Raises ValueError if one run cannot be the baseline of another."""
+  if unconditional_run.model.conditional:
+    raise ValueError(
+      f"unconditional_run '{unconditional_run.folder}' has unconditional=0; "
+      'give one that was trained with unconditional=1.'
+    )
+  if unconditional_run.info['split_sha256'] != run.info['split_sha256']:
+    raise ValueError(
+      f"unconditional_run '{unconditional_run.folder}' was trained on other "
+      'notes than the run; give one of the same data and split.'
+    )
+
+
+def _plain(value: Any) -> Any:
+  """A number as JSON knows it, None if it is not finite; all else as it is."""
+  if isinstance(value, float | np.floating):
+    return float(value) if math.isfinite(value) else None
+  return value
+
+
+def tabulate(
+  result: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], str]:
+  """What `evaluate` gives as rows of a table, and what to know of them.
+
+  The table has a row for each measure and a column for each model.
+  """
+  models = result['models']
+  headings = HEADINGS | {'run': result['name']}
+  rows = [
+    {f'{result["num_notes"]} {result["split"]} notes': label}
+    | {headings[name]: model[key] for name, model in models.items()}
+    for key, label in MEASURES.items()
+    if any(model[key] is not None for model in models.values())
+  ]
+  run = models['run']
+  note = (
+    f'A note has {run["density"]["values_per_note"]} values: '
+    f'{run["density"]["variables"]}.'
+  )
+  if run['likelihood'] == 'bound':
+    note += (
+      '\nThe negative log likelihood of the run is an upper bound, from '
+      f'{result["num_importance_samples"]} latents a note; others are exact.'
+    )
+  return rows, note
+
+
+def format_metrics(result: Mapping[str, Any]) -> str:
+  """What `evaluate` gives, as text for people."""
+  rows, note = tabulate(result)
+  return f'{cli.format_table(rows)}\n\n{note}'
+
+
+def write_metrics(
+  folder: str | os.PathLike[str], result: Mapping[str, Any]
+) -> None:
+  """Writes what `evaluate` gives to a folder: metrics.json and metrics.txt."""
+  folder = pathlib.Path(folder)
+  files.write_json(folder / METRICS, result)
+  files.write_text(folder / TABLE, format_metrics(result) + '\n')

@@ -1,0 +1,1 @@
+"""Named experiments, their jobs on a cluster, and their report."""

@@ -1,0 +1,263 @@
+"""The named experiments of 2017, as data: what each run is called and changes.
+
+An experiment is one or more grids over what it overrides of `default_hps()`.
+"""
+
+import difflib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from embedding_rnn.model.hparams import HParams, default_hps
+from embedding_rnn.utils import cli
+
+
+class RunAll(NamedTuple):
+  """Values of a hyperparameter that a whole sweep takes one after another.
+
+  Attributes:
+    values: with run_all.
+    otherwise: without; if there are none, the grid has no runs then.
+  """
+
+  values: Sequence[Any]
+  otherwise: Sequence[Any]
+
+
+class Grid:
+  """Runs that differ in some hyperparameters.
+
+  Args:
+    run_name: a format, as 'exp_zsize_{z_size}'; its fields are hyperparameters.
+    **overrides: for each hyperparameter a value, a tuple of values to take one
+      after another, or a RunAll. The last one varies fastest.
+  """
+
+  def __init__(self, run_name: str, **overrides: Any):
+    self.run_name = run_name
+    self.overrides = overrides
+
+  @property
+  def is_sweep(self) -> bool:
+    """Whether there may be several runs."""
+    values = self.overrides.values()
+    return any(isinstance(value, tuple) for value in values)
+
+  def points(self, run_all: bool) -> Iterator[dict[str, Any]]:
+    """Yields the overrides of each run."""
+    choices = [_choices(value, run_all) for value in self.overrides.values()]
+    for values in itertools.product(*choices):
+      yield dict(zip(self.overrides, values, strict=True))
+
+
+def _choices(value: Any, run_all: bool) -> Sequence[Any]:
+  if isinstance(value, RunAll):
+    return value.values if run_all else value.otherwise
+  return value if isinstance(value, tuple) else (value,)
+
+
+# Sizes and steps with which default_run takes minutes on two cores. In so few
+# steps the decoder would learn to copy the frame before and leave z alone, and
+# its own frames would then lead it astray; hence the strong input dropout. The
+# weight of the KL term is near that of a whole note's evidence lower bound.
+_DEFAULT_RUN = {
+  'model': 'layer_norm',
+  'rnn_size': 128,
+  'enc_rnn_size': 64,
+  'z_size': 32,
+  'batch_size': 32,
+  'num_steps': 1400,
+  'save_every': 100,
+  'difference_input': 0,
+  'pca_dim_reduce': 1,
+  'n_pca_components': 10,
+  'use_input_dropout': 1,
+  'input_dropout_prob': 0.06,
+  'kl_weight': 0.01,
+  'kl_weight_start': 0.01,
+  'learning_rate': 0.006,
+  'decay_rate': 0.998,
+  'min_learning_rate': 0.0002,
+}
+# Its run, and an unconditional model to compare it with.
+_DEFAULT_BASELINE = {
+  **_DEFAULT_RUN,
+  'unconditional': 1,
+  'num_steps': 400,
+}
+
+_BLOG_13 = {
+  'rnn_size': 1024,
+  'model': 'layer_norm',
+  'num_layers': 2,
+  'enc_rnn_size': 1024,
+  'z_size': 128,
+  'num_mixture': 20,
+  'pca_dim_reduce': RunAll((0, 1), (0,)),
+  'difference_input': RunAll((0, 1), (0,)),
+}
+
+_LAYER_NORM_NAME = (
+  'rnn{rnn_size}_{model}_l{num_layers}_enc{enc_rnn_size}_z{z_size}'
+  '_mix{num_mixture}'
+)
+
+EXPERIMENTS: Mapping[str, Sequence[Grid]] = {
+  'default_run': (
+    Grid('default_local', **_DEFAULT_RUN),
+    Grid('default_local_unconditional', **_DEFAULT_BASELINE),
+  ),
+  'short_test': (
+    Grid('short_test', num_steps=100, save_every=100, pca_dim_reduce=1),
+  ),
+  'short_test_borg': (Grid('short_test', num_steps=1000, save_every=100),),
+  'overfit': (Grid('overfit_test', overfit=1),),
+  'sample_vae_sweep': (
+    Grid(
+      'exp3_unc_{unconditional}_no_s_{no_sample_vae}',
+      unconditional=RunAll((0, 1), (0,)),
+      no_sample_vae=RunAll((0, 1), (0,)),
+    ),
+  ),
+  'z_size_sweep': (
+    Grid(
+      'exp_zsize_{z_size}',
+      z_size=RunAll((64, 128, 256, 512, 1024, 1984), (64,)),
+    ),
+  ),
+  'difference_test': (
+    Grid('exp_diff_input_{difference_input}', difference_input=(0, 1)),
+  ),
+  'small_sweep': (
+    Grid('exp_rnn_size_{rnn_size}', rnn_size=RunAll((64, 128), (64,))),
+  ),
+  'rnn_size_sweep': (
+    Grid('exp_rnn_size_{rnn_size}', rnn_size=RunAll((256, 512, 1024), (1024,))),
+  ),
+  'sweep_all_layer_norm': (
+    Grid(
+      f'v9_{_LAYER_NORM_NAME}',
+      rnn_size=RunAll((128, 256, 512, 1024), (512,)),
+      model='layer_norm',
+      num_layers=RunAll((1, 2, 3, 4), (1,)),
+      enc_rnn_size=RunAll((128, 256, 512), (512,)),
+      z_size=RunAll((64, 128, 256, 512, 1024), (64,)),
+      num_mixture=RunAll((5, 10, 20), (5,)),
+    ),
+  ),
+  'sweep_all_with_diff': (
+    Grid(
+      f'v9_{_LAYER_NORM_NAME}_d{{difference_input}}',
+      rnn_size=RunAll((512, 1024), (512,)),
+      model='layer_norm',
+      num_layers=RunAll((1, 2), (1,)),
+      enc_rnn_size=512,
+      z_size=RunAll((256, 512, 1024), (64,)),
+      num_mixture=RunAll((5, 10, 20), (5,)),
+      difference_input=(0, 1),
+    ),
+  ),
+  'sweep_high_layer_norm': (
+    Grid(
+      f'v8_{_LAYER_NORM_NAME}',
+      rnn_size=RunAll((1024, 1600, 2048), (512,)),
+      model='layer_norm',
+      num_layers=RunAll((1, 2, 3, 4), (1,)),
+      enc_rnn_size=RunAll((512, 1024, 2048), (512,)),
+      z_size=RunAll((512, 1024, 1600, 2048), (64,)),
+      num_mixture=RunAll((20, 25, 30), (5,)),
+    ),
+  ),
+  # An unconditional model has no latent to sample or not.
+  'final_experiment': (
+    Grid(
+      'blog_13_unc{unconditional}_nosam{no_sample_vae}_d{difference_input}'
+      '_pca{pca_dim_reduce}',
+      **_BLOG_13,
+      unconditional=0,
+      no_sample_vae=RunAll((0, 1), (1,)),
+    ),
+    Grid(
+      'blog_13_unc{unconditional}_d{difference_input}_pca{pca_dim_reduce}',
+      **_BLOG_13,
+      unconditional=RunAll((1,), ()),
+    ),
+  ),
+}
+
+
+def is_sweep(name: str) -> bool:
+  """Whether an experiment may have several runs that differ in one thing."""
+  return any(grid.is_sweep for grid in EXPERIMENTS[name])
+
+
+def plan_runs(
+  name: str, run_all: bool = False, hparam: str = ''
+) -> dict[str, HParams]:
+  """The runs of an experiment.
+
+  Args:
+    name: of the experiment.
+    run_all: the whole sweep, not only one point of it.
+    hparam: hyperparameters as name=value,name=value, for all runs. They
+      override what the experiment does, but for what a run's name tells.
+
+  Returns:
+    The hyperparameters of each run, by its name.
+
+  Raises:
+    ValueError: for an unknown experiment or hyperparameter, for one that a
+      run's name tells, or for two runs of one name.
+  """
+  if name not in EXPERIMENTS:
+    close = difflib.get_close_matches(name, EXPERIMENTS, 1)
+    hint = f'did you mean {close[0]}?' if close else 'see --list.'
+    raise ValueError(f'Unknown experiment {name!r}; {hint}')
+  runs = {}
+  for grid in EXPERIMENTS[name]:
+    for point in grid.points(run_all):
+      hps = default_hps().override_from_dict(point)
+      run_name = grid.run_name.format(**hps.values())
+      hps.parse(hparam)
+      if grid.run_name.format(**hps.values()) != run_name:
+        raise ValueError(
+          f'--hparam={hparam} would change what the name of {run_name!r} '
+          f'tells (it follows {grid.run_name!r}); leave that to the experiment.'
+        )
+      if run_name in runs:
+        raise ValueError(
+          f'{name} has two runs of the name {run_name!r}: {runs[run_name]} and '
+          f'{hps}; tell them apart in {grid.run_name!r}.'
+        )
+      runs[run_name] = hps
+  return runs
+
+
+def format_experiments() -> str:
+  """The experiments with their numbers of runs, as a table."""
+  rows = []
+  for name, grids in EXPERIMENTS.items():
+    plan = plan_runs(name, run_all=True)
+    rows.append(
+      {
+        'experiment': name,
+        'runs': len(plan_runs(name)),
+        'with --run_all': len(plan),
+        'names of runs': ', '.join(grid.run_name for grid in grids),
+      }
+    )
+  return cli.format_table(rows)
+
+
+def format_plan(plan: Mapping[str, HParams]) -> str:
+  """The names of runs, with what their hyperparameters differ in."""
+  defaults = default_hps().values()
+  lines = [f'{len(plan)} runs; beside the values of default_hps():']
+  for run_name, hps in plan.items():
+    overrides = [
+      f'{name}={value}'
+      for name, value in hps.values().items()
+      if value != defaults.get(name)
+    ]
+    lines.append(f'{run_name}: {",".join(overrides) or "no other"}')
+  return '\n'.join(lines)

@@ -1,0 +1,255 @@
+"""The folder of a job: what was submitted, and what became of its runs.
+
+  job.json           the experiment, its runs, settings and resources; written
+                     once
+  runs/NAME.jsonl    what happened to the run NAME, a line for each event
+  logs/              what the runs wrote to the terminal, and submitit's files
+
+All else about a run is in its own folder, and in what the scheduler says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shutil
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from embedding_rnn.experiments import events
+from embedding_rnn.experiments.events import History
+from embedding_rnn.experiments.resources import Resources
+from embedding_rnn.model.hparams import HParams, default_hps
+from embedding_rnn.training import progress
+from embedding_rnn.utils import files
+
+JOBS = 'jobs'  # folder in a log_root
+_JOB = 'job.json'
+_ENDED = (
+  'BOOT_FAIL',
+  'CANCELLED',
+  'COMPLETED',
+  'DEADLINE',
+  'FAILED',
+  'NODE_FAIL',
+  'OUT_OF_MEMORY',
+  'PREEMPTED',
+  'REVOKED',
+  'TIMEOUT',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What all runs of an experiment share.
+
+  Attributes:
+    data_dir: folder of the data set.
+    log_root: folder of the run folders.
+    seed: see `training.train`; so are the others.
+    checkpoint_path: as above.
+    precision: as above.
+    deterministic_ops: as above.
+  """
+
+  data_dir: str
+  log_root: str
+  seed: int = 0
+  checkpoint_path: str | None = None
+  precision: str = 'float32'
+  deterministic_ops: bool = False
+
+
+class Activity(NamedTuple):
+  """What a scheduler says of a run.
+
+  Attributes:
+    state: in Slurm's words: 'PENDING', 'RUNNING', 'FAILED' and so on.
+    host: where it runs, or ran.
+    seconds_left: of its time limit; None: it has none, or does not run.
+    reason: why it is in this state.
+  """
+
+  state: str
+  host: str = ''
+  seconds_left: float | None = None
+  reason: str = ''
+
+  @property
+  def is_live(self) -> bool:
+    """Whether the scheduler will still do something for the run."""
+    return self.state not in _ENDED
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """Runs that were submitted together; see `create_job` and `read_job`."""
+
+  folder: pathlib.Path
+  experiment: str
+  runs: Mapping[str, HParams]
+  settings: Settings
+  resources: Resources
+  host: str  # that it was submitted on
+
+  @property
+  def name(self) -> str:
+    """The folder's name, which Slurm knows the job by, too."""
+    return self.folder.name
+
+  @property
+  def logs(self) -> pathlib.Path:
+    """Folder of the logs."""
+    return self.folder / 'logs'
+
+  def run_folder(self, run_name: str) -> pathlib.Path:
+    """Where a run is trained."""
+    return pathlib.Path(self.settings.log_root, run_name)
+
+  def events_path(self, run_name: str) -> pathlib.Path:
+    """The file of a run's events."""
+    return self.folder / 'runs' / f'{run_name}.jsonl'
+
+  def lock_path(self, run_name: str) -> pathlib.Path:
+    """The file that a local run's process has locked while it lives."""
+    return self.folder / 'runs' / f'{run_name}.lock'
+
+  def record(self, run_name: str, event: str, **facts: Any) -> None:
+    """Adds to what happened to a run, see `job_events.record`."""
+    events.record(self.events_path(run_name), event, **facts)
+
+  def history(self, run_name: str) -> History:
+    """What happened to a run."""
+    return events.read_history(self.events_path(run_name))
+
+  def is_finished(self, run_name: str) -> bool:
+    """Whether a run is trained to its end."""
+    try:
+      state = progress.read_progress(self.run_folder(run_name)).state
+    except (FileNotFoundError, files.CheckpointError):
+      return False
+    return state.is_finished(self.runs[run_name])
+
+  def may_restart(self, run_name: str) -> bool:
+    """Whether a run whose process ended too early is to be started again."""
+    history = self.history(run_name)
+    return (
+      not history.is_final
+      and not history.is_cancelled
+      and history.num_deaths <= self.resources.max_restarts
+    )
+
+  def record_death(self, run_name: str) -> None:
+    """Counts that a run's process ended too early, unless it was asked to."""
+    history = self.history(run_name)
+    is_known = history.last_event in ('stop', 'died')
+    if not (is_known or history.is_final or history.is_cancelled):
+      self.record(run_name, 'died')
+
+
+def create_job(
+  experiment: str,
+  runs: Mapping[str, HParams],
+  settings: Settings,
+  resources: Resources,
+) -> Job:
+  """Makes the folder of a new job in `settings.log_root`."""
+  root = pathlib.Path(settings.log_root, JOBS)
+  root.mkdir(parents=True, exist_ok=True)
+  now = datetime.datetime.now()
+  while True:
+    folder = root / f'{experiment}-{now:%Y%m%d-%H%M%S}'
+    try:
+      folder.mkdir()
+      break
+    except FileExistsError:  # of the same second
+      now += datetime.timedelta(seconds=1)
+  for name in ('logs', 'runs'):
+    (folder / name).mkdir()
+  values = {
+    'experiment': experiment,
+    'created': now.astimezone().isoformat(timespec='seconds'),
+    'host': platform.node(),
+    'settings': dataclasses.asdict(settings),
+    'resources': dataclasses.asdict(resources),
+    'runs': {name: hps.values() for name, hps in runs.items()},
+  }
+  files.write_json(folder / _JOB, values)
+  return read_job(folder)
+
+
+def remove_job(job: Job) -> None:
+  """Removes a job's folder; its runs' stay."""
+  shutil.rmtree(job.folder)
+
+
+def read_job(folder: str | os.PathLike[str]) -> Job:
+  """Reads what `create_job` wrote.
+
+  Raises:
+    FileNotFoundError: if there is no such job.
+    CheckpointError: if its file is damaged.
+  """
+  path = pathlib.Path(folder) / _JOB
+  try:
+    values = json.loads(path.read_bytes())
+    resources = {
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in values['resources'].items()
+    }
+    return Job(
+      path.parent,
+      values['experiment'],
+      {
+        name: default_hps().override_from_dict(hps)
+        for name, hps in values['runs'].items()
+      },
+      Settings(**values['settings']),
+      Resources(**resources),
+      values['host'],
+    )
+  except (ValueError, TypeError, KeyError, AttributeError) as error:
+    raise files.CheckpointError(
+      f"'{path}' is damaged, or of another version: {error}; the runs are safe "
+      'in their own folders: submit the experiment again to go on with them.'
+    ) from error
+
+
+def find_job(log_root: str | os.PathLike[str], name: str | None) -> Job:
+  """Reads a job.
+
+  Args:
+    log_root: where its runs are.
+    name: its name, or its folder; None: the newest.
+
+  Raises:
+    FileNotFoundError: if there is no such job, with the names of those that
+      there are.
+    CheckpointError: if its file is damaged.
+  """
+  if name and (pathlib.Path(name) / _JOB).is_file():
+    return read_job(pathlib.Path(name).absolute())
+  folders = list_jobs(log_root)
+  if not name and folders:
+    return read_job(folders[-1])
+  for folder in folders:
+    if folder.name == name:
+      return read_job(folder)
+  known = ', '.join(folder.name for folder in folders[-10:]) or 'none'
+  wanted = f'no job {name!r}' if name else 'no job'
+  raise FileNotFoundError(
+    f"There is {wanted} in '{pathlib.Path(log_root, JOBS)}'; the newest are: "
+    f'{known}. Give the --log_root that it was submitted with.'
+  )
+
+
+def list_jobs(log_root: str | os.PathLike[str]) -> list[pathlib.Path]:
+  """The folders of the jobs in a log_root, oldest first."""
+  paths = pathlib.Path(log_root, JOBS).absolute().glob(f'*/{_JOB}')
+  return [
+    path.parent for path in sorted(paths, key=lambda path: path.stat().st_mtime)
+  ]

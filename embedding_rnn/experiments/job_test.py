@@ -1,0 +1,80 @@
+import json
+import os
+
+import pytest
+
+from embedding_rnn.experiments import job as jobs
+from embedding_rnn.experiments.job import Settings
+from embedding_rnn.experiments.resources import Resources
+from embedding_rnn.model.hparams import default_hps
+from embedding_rnn.utils.files import CheckpointError
+
+
+@pytest.fixture
+def job(tmp_path):
+  runs = {'a': default_hps().parse('z_size=3'), 'b': default_hps()}
+  settings = Settings('data', str(tmp_path), seed=3)
+  return jobs.create_job(
+    'sweep', runs, settings, Resources(setup=('x', 'y'), max_restarts=1)
+  )
+
+
+def test_a_job_is_read_as_it_was_created(job):
+  assert jobs.read_job(job.folder) == job
+  assert job.runs['a'].z_size == 3
+  assert job.resources.setup == ('x', 'y')
+
+
+def test_find_job(job, tmp_path):
+  second = jobs.create_job('sweep', job.runs, job.settings, job.resources)
+  third = jobs.create_job('alone', job.runs, job.settings, job.resources)
+  assert len({job.name, second.name, third.name}) == 3
+  for age, each in enumerate((third, second, job)):
+    os.utime(each.folder / 'job.json', (10**9 - age, 10**9 - age))
+  assert jobs.find_job(tmp_path, None) == third
+  assert jobs.find_job(tmp_path, second.name) == second
+  assert jobs.find_job('elsewhere', str(job.folder)) == job
+  with pytest.raises(FileNotFoundError, match=f"no job 'none' .*{job.name}"):
+    jobs.find_job(tmp_path, 'none')
+  with pytest.raises(FileNotFoundError, match='log_root'):
+    jobs.find_job(tmp_path / 'elsewhere', None)
+
+
+@pytest.mark.parametrize(
+  'damage',
+  [
+    lambda values: values.pop('runs'),
+    lambda values: values['settings'].update(colour='blue'),
+    lambda values: values['runs']['a'].update(rnn_size='large'),
+    lambda values: values.update(resources=3),
+  ],
+)
+def test_damage_is_named(job, damage):
+  path = job.folder / 'job.json'
+  values = json.loads(path.read_text())
+  damage(values)
+  path.write_text(json.dumps(values))
+  with pytest.raises(CheckpointError, match=r'job\.json.*damaged'):
+    jobs.read_job(job.folder)
+
+
+def test_restarts_are_counted(job):
+  job.record('a', 'start', host='h')
+  job.record_death('a')
+  assert job.history('a').num_deaths == 1 and job.may_restart('a')
+  job.record_death('a')  # the same one
+  assert job.history('a').num_deaths == 1
+  job.record('a', 'start', host='h')
+  job.record('a', 'stop')
+  job.record_death('a')  # it was asked to
+  assert job.history('a').num_deaths == 1
+  job.record('a', 'start', host='h')
+  job.record_death('a')
+  assert job.history('a').num_deaths == 2 and not job.may_restart('a')
+
+
+def test_no_restart_of_what_was_cancelled_or_would_fail_again(job):
+  job.record('a', 'cancel')
+  job.record('b', 'error', message='ValueError: no', final=True)
+  job.record_death('b')
+  assert not job.may_restart('a') and not job.may_restart('b')

@@ -1,0 +1,178 @@
+"""Where a run goes: this machine, or a GPU cluster.
+
+The commands of the root's script_utils.py, which look after what was submitted,
+are in job_commands.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Collection, Mapping
+
+from absl import logging
+
+from embedding_rnn.experiments import job as jobs
+from embedding_rnn.experiments import status as job_status
+from embedding_rnn.experiments.job import Job, Settings
+from embedding_rnn.experiments.resources import (
+  Resources,
+  define_flags,
+  expect_no_resource_flags,
+  resources_from_flags,
+)
+from embedding_rnn.experiments.status import ENGINES
+from embedding_rnn.experiments.worker import train_run
+from embedding_rnn.model.hparams import HParams
+from embedding_rnn.training import checkpoints, progress
+from embedding_rnn.utils import locks
+from embedding_rnn.utils.files import CheckpointError
+
+__all__ = [
+  'Resources',
+  'Settings',
+  'define_flags',
+  'expect_no_resource_flags',
+  'is_finished',
+  'resources_from_flags',
+  'submit',
+  'train_run',
+]
+
+
+def is_finished(run_name: str, hps: HParams, settings: Settings) -> bool:
+  """Whether a run is trained to its end.
+
+  Args:
+    run_name: of its folder in `settings.log_root`.
+    hps: the hyperparameters that it is to have.
+    settings: what it shares with other runs.
+
+  Raises:
+    ValueError: if there is another run of this name.
+    CheckpointError: if a file of the run is damaged.
+    BlockingIOError: if a process is training it.
+  """
+  folder = pathlib.Path(settings.log_root, run_name)
+  if checkpoints.is_run(folder):
+    run, path = progress.read_progress(folder), settings.checkpoint_path
+    try:
+      progress.expect_same_run(
+        run,
+        hps,
+        settings.seed,
+        path and os.path.abspath(path),
+        settings.precision,
+      )
+    except ValueError as error:
+      raise ValueError(f'{run_name}: {error}') from error
+    if run.state.is_finished(hps):
+      return True
+  if (folder / '.lock').exists():
+    with checkpoints.locked(folder):
+      pass
+  return False
+
+
+def submit(
+  experiment: str,
+  plan: Mapping[str, HParams],
+  settings: Settings,
+  resources: Resources,
+) -> Job | None:
+  """Submits the runs of an experiment as one job, and returns at once.
+
+  Those that are finished are left out, those that were begun go on. Nothing is
+  written before all is known to be in order.
+
+  Args:
+    experiment: its name; the job's begins with it.
+    plan: the hyperparameters of each run, by name.
+    settings: what the runs share.
+    resources: what each run gets.
+
+  Returns:
+    The job; None if there is nothing left to do.
+
+  Raises:
+    ValueError: for resources that cannot be had, or runs that were begun with
+      other hyperparameters or another seed.
+    FileExistsError: if a run is in another job that is not at an end.
+    BlockingIOError: if a process is training one of the runs.
+    CheckpointError: if a file of a run is damaged.
+    ConnectionError: if the scheduler of another job does not answer.
+  """
+  engine = ENGINES[resources.cluster]
+  resources = dataclasses.replace(resources, **engine.complete(resources))
+  settings = _with_absolute_paths(settings)
+  root = pathlib.Path(settings.log_root)
+  plan = {
+    name: hps
+    for name, hps in plan.items()
+    if not is_finished(name, hps, settings)
+  }
+  if not plan:
+    logging.info('All runs of %s are finished.', experiment)
+    return None
+  folder = root / jobs.JOBS
+  folder.mkdir(parents=True, exist_ok=True)
+  with locks.exclusive(folder / '.lock'):
+    left_behind = _expect_idle(root, plan)
+    job = jobs.create_job(experiment, plan, settings, resources)
+    try:
+      engine.submit(job, list(plan))
+    except BaseException:
+      jobs.remove_job(job)
+      raise
+    for other, name in left_behind:
+      other.record(name, 'cancel', message=f'goes on in {job.name}')
+  ids = [job.history(name).ids[-1:] for name in plan]
+  logging.info(
+    'Submitted %s: %d runs%s\nLogs: %s\nHow they stand: '
+    'python script_utils.py status %s --log_root=%s',
+    job.name,
+    len(plan),
+    f', ids {ids[0][0]} to {ids[-1][0]}' if all(ids) else '',
+    job.logs,
+    job.name,
+    settings.log_root,
+  )
+  return job
+
+
+def _with_absolute_paths(settings: Settings) -> Settings:
+  """For a job may run in another working directory."""
+  path = settings.checkpoint_path
+  return dataclasses.replace(
+    settings,
+    data_dir=os.path.abspath(settings.data_dir),
+    log_root=os.path.abspath(settings.log_root),
+    checkpoint_path=path and os.path.abspath(path),
+  )
+
+
+def _expect_idle(
+  root: pathlib.Path, run_names: Collection[str]
+) -> list[tuple[Job, str]]:
+  """Raises FileExistsError if a job still cares for one of the runs.
+
+  Returns:
+    Those that jobs have given up, or only `wait` would go on with.
+  """
+  left_behind = []
+  for folder in jobs.list_jobs(root):
+    try:
+      job = jobs.read_job(folder)
+    except CheckpointError as error:
+      logging.warning('%s', error)
+      continue
+    shared = [name for name in job.runs if name in run_names]
+    for status in job_status.read_status(job, shared) if shared else ():
+      if status.state not in job_status.OVER:
+        raise FileExistsError(
+          f'{status.name} is {status.state} in {job.name}; wait for it, or end '
+          f'it there: python script_utils.py cancel {job.folder} {status.name}'
+        )
+      left_behind.append((job, status.name))
+  return left_behind

@@ -1,0 +1,1 @@
+"""Audio of the WaveNet, sample by sample, fast."""

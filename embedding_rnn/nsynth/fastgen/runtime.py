@@ -1,0 +1,233 @@
+"""Generation of audio from frames, on whatever runs it fastest here."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from tqdm import tqdm
+
+from embedding_rnn.model import seeds
+from embedding_rnn.nsynth.decoder import Decoder
+from embedding_rnn.nsynth.fastgen.tensorflow_loop import (
+  State,
+  TensorFlowGenerator,
+)
+
+WEIGHTS = ('float32', 'int8')
+
+# Notes generated together: with more, a CPU gets no faster, and what is kept of
+# the past takes 13 MB a note at the published sizes.
+BATCH_SIZES = {'litert': 16, 'tensorflow': 64}
+
+# Samples, about, that are generated between two looks at the result.
+_CHUNK_LENGTH = 512
+
+_SOON = 5.0  # seconds, within which nobody misses a progress bar
+
+
+class Generator(Protocol):
+  """A decoder made ready to generate batches of one size.
+
+  Generators of float32 weights give the same codes, beyond rounding, and can go
+  on from each other's states.
+
+  Attributes:
+    hop_length: samples to a frame.
+  """
+
+  hop_length: int
+
+  def initial_state(self) -> State:
+    """The state before the first sample."""
+
+  def __call__(
+    self, encodings: npt.ArrayLike, uniform: npt.ArrayLike | None, state: State
+  ) -> tuple[npt.ArrayLike, State]:
+    """Generates the next frames.
+
+    Args:
+      encodings: float32 `[B, frames, bottleneck_width]`.
+      uniform: numbers in [0, 1) that choose the classes, float32
+        `[B, frames * hop_length]`; None takes the likeliest classes.
+      state: after the frames before, or the initial state. It is used up: its
+        memory may be written to.
+
+    Returns:
+      codes, int32 `[B, frames * hop_length]`, and the state after them.
+    """
+
+  def measure_step(self) -> float:
+    """Seconds that one sample of all notes takes, measured on a few."""
+
+
+def choose_runtime(runtime: str | None = None, weights: str = 'float32') -> str:
+  """Checks what is to generate, and with which weights.
+
+  Args:
+    runtime: 'litert', 'tensorflow', or None: the latter where there is a GPU,
+      else the former.
+    weights: 'float32', or 'int8' to round them to 8 bits, which is faster and
+      less exact; for 'litert' only.
+
+  Returns:
+    The runtime.
+
+  Raises:
+    ValueError: for other words, or a runtime that is not there.
+  """
+  if runtime is None:
+    has_gpu = tf.config.list_logical_devices('GPU')
+    runtime = 'tensorflow' if has_gpu else 'litert'
+  for value, choices in ((runtime, BATCH_SIZES), (weights, WEIGHTS)):
+    if value not in choices:
+      raise ValueError(f'{value!r}: expected one of {", ".join(choices)}.')
+  if runtime == 'tensorflow' and weights != 'float32':
+    raise ValueError(
+      f'weights={weights!r} is for a CPU: set runtime to litert, or weights to '
+      'float32.'
+    )
+  if runtime == 'litert' and not importlib.util.find_spec('ai_edge_litert'):
+    raise ValueError(
+      'Fast generation on a CPU needs the package ai-edge-litert: install it, '
+      'or set runtime to tensorflow, which is several times slower.'
+    )
+  return runtime
+
+
+def make_generator(
+  decoder: Decoder,
+  batch_size: int,
+  weights: str = 'float32',
+  runtime: str | None = None,
+) -> Generator:
+  """Makes a decoder ready to generate.
+
+  Args:
+    decoder: with weights, which are not to change from now on.
+    batch_size: notes that are generated together.
+    weights: see `choose_runtime`, also for errors.
+    runtime: the same.
+  """
+  runtime = choose_runtime(runtime, weights)
+  if runtime == 'tensorflow':
+    return TensorFlowGenerator(decoder, batch_size)
+  # Where it is not used, its package need not be there.
+  from embedding_rnn.nsynth.fastgen import litert
+
+  return litert.LiteRTGenerator(decoder, batch_size, is_int8=weights == 'int8')
+
+
+def draw_uniform(
+  seed: int, notes: Sequence[int], frames: range, hop_length: int
+) -> np.ndarray:
+  """The random numbers of some frames of some notes.
+
+  They depend on the seed, the note's number and the frame; not on the rest of
+  the batch, on what is generated at a time, or on the device.
+
+  Returns:
+    float32 `[len(notes), len(frames) * hop_length]` in [0, 1).
+  """
+  key = tf.constant([seed, 0], tf.int64)
+  places = [[note, frame] for note in notes for frame in frames]
+  uniform = _draw_frames(key, tf.constant(places, tf.int64), hop_length)
+  return uniform.numpy().reshape(len(notes), -1)
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _draw_frames(key, places, hop_length):
+  def of_frame(place):
+    folded = key
+    for number in tf.unstack(place):
+      folded = tf.random.experimental.stateless_fold_in(
+        folded, number, alg='philox'
+      )
+    return tf.random.stateless_uniform([hop_length], folded, alg='philox')
+
+  return tf.map_fn(of_frame, places, fn_output_signature=tf.float32)
+
+
+def stream(
+  generator: Generator,
+  encodings: np.ndarray,
+  seed: int,
+  greedy: bool = False,
+  notes: Sequence[int] | None = None,
+  state: State | None = None,
+) -> Iterator[tuple[np.ndarray, State]]:
+  """Generates notes, and gives what there is of them now and then.
+
+  Args:
+    generator: for batches of B.
+    encodings: float32 `[B, frames, bottleneck_width]`.
+    seed: see `draw_uniform`.
+    greedy: take the likeliest classes; the seed has no effect then.
+    notes: numbers of the notes, on which their randomness depends; 0, 1, ... if
+      None.
+    state: to go on from; from the beginning if None. The encodings are whole
+      notes all the same.
+
+  Yields:
+    The next codes of each note, int32 `[B, samples]`, and the state after them.
+  """
+  seeds.check_seed(seed)
+  num_notes, num_frames, _ = encodings.shape
+  notes = range(num_notes) if notes is None else notes
+  state = generator.initial_state() if state is None else state
+  hop_length = generator.hop_length
+  size = max(1, _CHUNK_LENGTH // hop_length)
+  for start in range(int(state.num_samples) // hop_length, num_frames, size):
+    frames = range(start, min(start + size, num_frames))
+    uniform = None
+    if not greedy:
+      uniform = draw_uniform(seed, notes, frames, hop_length)
+    codes, state = generator(
+      encodings[:, frames.start : frames.stop], uniform, state
+    )
+    yield np.asarray(codes), state
+
+
+def generate(
+  decoder: Decoder,
+  encodings: np.ndarray,
+  seed: int,
+  greedy: bool = False,
+  weights: str = 'float32',
+  runtime: str | None = None,
+) -> np.ndarray:
+  """Generates any number of notes, some at a time.
+
+  Args:
+    decoder: with weights.
+    encodings: float32 `[N, frames, bottleneck_width]`.
+    seed: see `draw_uniform`; the notes' numbers are 0, 1, ...
+    greedy: take the likeliest classes; the seed has no effect then.
+    weights: see `choose_runtime`, also for errors.
+    runtime: the same.
+
+  Returns:
+    Codes, int32 `[N, frames * hop_length]`.
+  """
+  runtime = choose_runtime(runtime, weights)
+  num_notes, num_frames, _ = encodings.shape
+  codes = np.empty([num_notes, num_frames * decoder.hop_length], np.int32)
+  generator, size = None, BATCH_SIZES[runtime]
+  with tqdm(
+    total=codes.size, desc='audio', unit='sample', unit_scale=True, delay=_SOON
+  ) as bar:
+    for start in range(0, num_notes, size):
+      notes = range(start, min(start + size, num_notes))
+      if generator is None or len(notes) < size:
+        generator = make_generator(decoder, len(notes), weights, runtime)
+      some = encodings[notes.start : notes.stop]
+      end = 0
+      for chunk, _ in stream(generator, some, seed, greedy, notes):
+        begin, end = end, end + chunk.shape[1]
+        codes[notes.start : notes.stop, begin:end] = chunk
+        bar.update(chunk.size)
+  return codes

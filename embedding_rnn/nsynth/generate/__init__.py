@@ -1,0 +1,1 @@
+"""The command that generates audio of encoded notes."""

@@ -1,0 +1,261 @@
+"""Generation of audio files of notes, of which a stop loses little."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from embedding_rnn.audio import checks
+from embedding_rnn.model import seeds
+from embedding_rnn.nsynth.fastgen import runtime as generation
+from embedding_rnn.nsynth.fastgen.tensorflow_loop import State
+from embedding_rnn.nsynth.generate import encodings
+from embedding_rnn.nsynth.generate.folder import (
+  SAMPLE_RATE,
+  GenerationFolder,
+  Partial,
+)
+from embedding_rnn.nsynth.wavenet import WaveNetAutoencoder
+from embedding_rnn.synthesize import outputs
+from embedding_rnn.utils import files
+
+# Between two looks at the clock about 512 samples are generated.
+_SAVE_SECONDS = 30.0
+
+_BYTES_PER_SAMPLE = 2  # of a file
+_MAX_NAME_BYTES = 200  # file systems take 255, with what is added meanwhile
+
+
+def load_notes(
+  source: str | os.PathLike[str], num_channels: int
+) -> dict[str, np.ndarray]:
+  """Loads the encodings of notes, one or many from a file.
+
+  Args:
+    source: a file as of `encodings.load_encodings`, or a folder of such files.
+    num_channels: of a frame.
+
+  Returns:
+    float32 `[frames, num_channels]` of each note. Its name is that of the file,
+    with a number if there are several notes in it.
+
+  Raises:
+    FileNotFoundError: for no such file, or a folder with none.
+    ValueError: for a damaged file, one of another shape, or twice the same
+      name.
+  """
+  source = pathlib.Path(source)
+  paths = sorted(source.glob('*.npy')) if source.is_dir() else [source]
+  if not paths:
+    raise FileNotFoundError(f"'{source}' has no .npy files of encodings.")
+  notes = {}
+  for path in paths:
+    loaded = encodings.load_encodings(path, num_channels)
+    digits = len(str(len(loaded) - 1))
+    for i, frames in enumerate(loaded):
+      name = path.stem if len(loaded) == 1 else f'{path.stem}-{i:0{digits}}'
+      if name in notes:
+        raise ValueError(
+          f"Two notes of '{source}' are called {name!r}; rename a file."
+        )
+      notes[name] = frames
+  return notes
+
+
+def generate_notes(
+  model: WaveNetAutoencoder,
+  notes: Mapping[str, np.ndarray],
+  output_dir: str | os.PathLike[str],
+  seed: int = 0,
+  greedy: bool = False,
+  weights: str = 'float32',
+  batch_size: int | None = None,
+  runtime: str | None = None,
+) -> list[pathlib.Path]:
+  """Generates notes as 16-bit .wav files, or goes on where that was stopped.
+
+  Args:
+    model: with weights.
+    notes: float32 `[frames, bottleneck_width]` by name; not all of a length.
+    output_dir: the folder to write to. What is finished or begun in it, from
+      the same encodings, weights and settings, is kept.
+    seed: of all randomness. A note's depends on its name, not on other notes.
+    greedy: take the likeliest class of each sample; the seed has no effect
+      then.
+    weights: 'float32' or 'int8'.
+    batch_size: notes that are generated together; what is fast if None.
+    runtime: what generates; see `generation.choose_runtime`.
+
+  Returns:
+    The paths of the files, in the order of the notes.
+
+  Raises:
+    OSError: if the folder cannot be written to, or the disk is full.
+    ValueError: for encodings of another width or not finite, for options that
+      there are not, or for a folder with audio of other settings or in use.
+  """
+  runtime = generation.choose_runtime(runtime, weights)
+  seeds.check_seed(seed)
+  for name, frames in notes.items():
+    try:
+      checks.check_encodings(frames[None], model.bottleneck_width)
+    except ValueError as error:
+      raise ValueError(f'Note {name!r}: {error}') from error
+    if len(os.fsencode(name)) > _MAX_NAME_BYTES:
+      raise ValueError(
+        f'Note {name!r}: expected a name of at most {_MAX_NAME_BYTES} bytes, '
+        'for files are called by it.'
+      )
+  folder = GenerationFolder(outputs.make_output_dir(output_dir))
+  with folder.in_use():
+    model.build()
+    settings = {
+      'seed': seed,
+      'greedy': greedy,
+      'weights': weights,
+      'runtime': runtime,
+      'decoder_sha256': _digest_decoder(model),
+    }
+    folder.begin(settings, notes)
+    pending = {
+      name: frames
+      for name, frames in notes.items()
+      if not folder.note_path(name).exists()
+    }
+    if pending:
+      num_samples = model.hop_length * sum(map(len, pending.values()))
+      needed = _BYTES_PER_SAMPLE * num_samples
+      files.expect_space(
+        folder.path, needed, f'The notes take {needed / 1e6:,.1f} MB'
+      )
+      batch_size = batch_size or generation.BATCH_SIZES[runtime]
+      _Generation(model, folder, settings, pending).run(batch_size)
+  return [folder.note_path(name) for name in notes]
+
+
+class _Generation:
+  """The work on notes that are not finished."""
+
+  def __init__(self, model, folder, settings, notes):
+    self._model, self._folder = model, folder
+    self._settings, self._notes = settings, notes
+    self._partial = folder.read_partial(notes)
+    self._generator, self._size = None, 0
+
+  def run(self, batch_size: int) -> None:
+    """Generates the notes, with an estimate and a progress bar."""
+    batches = self._divide(batch_size)
+    done = sum(len(partial.codes) for partial in self._partial.values())
+    # With what fills up the shorter notes of a batch: it takes time as well.
+    total = sum(len(names) * self._num_samples(names) for names in batches)
+    rate = len(batches[0]) / self._make_generator(batches[0]).measure_step()
+    logging.info(
+      '%d notes, %.1f s of audio, up to %d at a time: about %s, at %.0f '
+      'samples a second.',
+      len(self._notes),
+      (total - done) / SAMPLE_RATE,
+      max(map(len, batches)),
+      tqdm.format_interval((total - done) / rate),
+      rate,
+    )
+    with tqdm(
+      total=total, initial=done, desc='audio', unit='sample', unit_scale=True
+    ) as bar:
+      for names in batches:
+        self._run_batch(names, bar)
+
+  def _divide(self, batch_size):
+    """Names in batches: those begun, then the rest from long to short."""
+    rest = [name for name in self._notes if name not in self._partial]
+    rest.sort(key=lambda name: len(self._notes[name]), reverse=True)
+    batches = [list(self._partial)] if self._partial else []
+    for start in range(0, len(rest), batch_size):
+      batches.append(rest[start : start + batch_size])
+    return batches
+
+  def _num_samples(self, names):
+    longest = max(len(self._notes[name]) for name in names)
+    return longest * self._model.hop_length
+
+  def _make_generator(self, names):
+    if len(names) != self._size:
+      self._generator = None  # before the next one takes more memory
+      self._size = len(names)
+      self._generator = generation.make_generator(
+        self._model.decoder,
+        self._size,
+        self._settings['weights'],
+        self._settings['runtime'],
+      )
+    return self._generator
+
+  def _run_batch(self, names, bar):
+    codes, state = self._resume(names)
+    saved = time.monotonic()
+    for chunk, state in generation.stream(  # noqa: B020
+      self._make_generator(names),
+      _pad([self._notes[name] for name in names]),
+      self._settings['seed'],
+      self._settings['greedy'],
+      [zlib.crc32(os.fsencode(name)) for name in names],
+      state,
+    ):
+      codes = np.concatenate([codes, chunk], axis=1)
+      bar.update(chunk.size)
+      if time.monotonic() - saved >= _SAVE_SECONDS:
+        self._save(names, codes, state)
+        saved = time.monotonic()
+    lengths = [self._num_samples([name]) for name in names]
+    self._folder.finish(
+      {
+        name: row[:length]
+        for name, row, length in zip(names, codes, lengths, strict=True)
+      }
+    )
+
+  def _resume(self, names):
+    """Codes so far, and the state after them or None."""
+    if names[0] not in self._partial:
+      return np.empty([len(names), 0], np.int32), None
+    first = self._partial[names[0]]
+    codes = np.empty([len(names), len(first.codes)], np.int32)
+    signal = np.empty([len(names), 3], np.float32)
+    shape = len(first.rings), len(names), first.rings.shape[1]
+    rings = np.empty(shape, np.float32)
+    for i, name in enumerate(names):
+      # At full size the rings of 16 notes take 0.2 GB: they move one by one.
+      codes[i], signal[i], rings[:, i] = self._partial.pop(name)
+    return codes, State(np.int32(codes.shape[1]), signal, rings)
+
+  def _save(self, names, codes, state):
+    signal, rings = np.asarray(state.signal), np.asarray(state.rings)
+    self._folder.write_partial(
+      {
+        name: Partial(codes[i], signal[i], rings[:, i])
+        for i, name in enumerate(names)
+      }
+    )
+
+
+def _pad(notes: Sequence[np.ndarray]) -> np.ndarray:
+  """Notes `[B, most frames, Z]`, with zeros at the end."""
+  longest = max(map(len, notes))
+  return np.stack(
+    [np.pad(note, ((0, longest - len(note)), (0, 0))) for note in notes]
+  )
+
+
+def _digest_decoder(model: WaveNetAutoencoder) -> str:
+  digest = hashlib.sha256()
+  for name, variable in sorted(model.decoder.tf1_variables.items()):
+    digest.update(name.encode())
+    digest.update(np.asarray(variable, '<f4'))
+  return digest.hexdigest()

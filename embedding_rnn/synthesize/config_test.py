@@ -1,0 +1,94 @@
+import dataclasses
+
+import pytest
+
+from embedding_rnn.synthesize import config as plans
+from embedding_rnn.synthesize.config import Plan
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'pitches': (60, 128)}, 'pitch 128: expected a MIDI pitch from 0 to 127'),
+    ({'pitches': (-1,)}, 'pitch -1'),
+    ({'pitches': (60.5,)}, r'pitch 60\.5'),
+    ({'pitch': 200}, 'pitch 200'),
+    ({'sweep_pitches': (12, 128)}, 'pitch 128'),
+    ({'temperature': 0.0}, r'temperature=0\.0: expected more than 0'),
+    ({'temperature': float('nan')}, 'temperature=nan'),
+    ({'temperature_2': -1.0}, r'temperature_2=-1\.0: expected at least 0'),
+    ({'greedy': 'yes'}, "greedy='yes'"),
+    ({'top_p': 0.0}, r'top_p=0\.0'),
+    ({'alphas': (0.5, 1.5)}, r'alpha 1\.5: expected a share'),
+    ({'alphas': (float('nan'),)}, 'alpha nan'),
+    ({'alphas': (0.5, 0.501)}, 'two digits'),
+    ({'seed': -1}, 'seed=-1'),
+    ({'num_notes': -1}, 'num_notes=-1'),
+    ({'num_notes': 0, 'pitches': ()}, 'at least one note'),
+    ({'num_given': -1}, 'num_given=-1'),
+    ({'num_steps': 1}, 'num_steps=1: expected at least 2'),
+    ({'num_frames': 0}, 'num_frames=0'),
+    ({'num_candidates': 0}, 'num_candidates=0'),
+    ({'interpolate': (1, 2, 3)}, r'interpolate=\(1, 2, 3\): expected 2'),
+    ({'combine': (1, 2)}, 'expected 3 numbers'),
+    ({'gap': (1,)}, 'expected 2 numbers'),
+    ({'interpolation': 'curved'}, "interpolation='curved'"),
+    ({'gap': (1, 2), 'num_notes': 0}, r'gap=\(1, 2\) .* with num_notes=0'),
+    ({'num_given': 2, 'num_notes': 0}, 'num_given=2 has no effect'),
+    ({'num_candidates': 2}, 'num_candidates=2 has no effect with gap=None'),
+    ({'sweep': 1, 'sweep_pitches': ()}, r'sweep=1 .* sweep_pitches=\(\)'),
+    ({'seed': 2**63}, 'seed=9223372036854775808: expected at most'),
+    ({'temperature': 1e-50}, 'temperature=1e-50'),
+    ({'temperature_2': 1e39}, r'temperature_2=1e\+39'),
+  ],
+)
+def test_refuses_what_no_run_could_do(change, message):
+  with pytest.raises(ValueError, match=message):
+    Plan(**change)
+
+
+def test_flags_give_the_plan(parse_flags):
+  parse_flags(
+    plans.define_flags,
+    '--num_notes=3 --pitches=40,41 --pitch=50 --alphas=0.25,1 --num_given=9 '
+    '--gap=3,8 --num_candidates=2 --interpolate=1,2 --num_steps=4 '
+    '--interpolation=straight --combine=1,2,3 --sweep=5 --sweep_pitches=60 '
+    '--num_frames=200 --temperature=0.5 --temperature_2=0.25 --greedy=mean '
+    '--top_p=0.9 --seed=7'.split(),
+  )
+  plan = plans.from_flags()
+  assert plan == Plan(
+    num_notes=3,
+    pitches=(40, 41),
+    pitch=50,
+    alphas=(0.25, 1.0),
+    num_given=9,
+    gap=(3, 8),
+    num_candidates=2,
+    interpolate=(1, 2),
+    num_steps=4,
+    interpolation='straight',
+    combine=(1, 2, 3),
+    sweep=5,
+    sweep_pitches=(60,),
+    num_frames=200,
+    temperature=0.5,
+    temperature_2=0.25,
+    greedy='mean',
+    top_p=0.9,
+    seed=7,
+  )
+  # None was forgotten.
+  for field in dataclasses.fields(Plan):
+    assert getattr(plan, field.name) != field.default
+
+
+def test_without_flags_it_is_the_default_plan(parse_flags):
+  parse_flags(plans.define_flags, [])
+  assert plans.from_flags() == Plan()
+
+
+def test_flags_that_are_no_numbers(parse_flags):
+  parse_flags(plans.define_flags, ['--alphas=0.5,half'])
+  with pytest.raises(ValueError, match=r'--alphas=0\.5,half: expected numbers'):
+    plans.from_flags()

@@ -1,0 +1,314 @@
+"""What can be made of a trained run: notes of several kinds, and from what.
+
+In a notebook:
+
+  run = embedding_rnn.load_run('logs/default_local')
+  dataset = run.open_dataset()
+  ends = Originals(dataset, [12, 80])
+  made = interpolation(run, ends, num_steps=5, greedy='mean')
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from embedding_rnn.data import dataset as data
+from embedding_rnn.model import latents, sampling
+from embedding_rnn.synthesize.piece import ModelView, Piece
+from embedding_rnn.training.trained_run import Run
+
+_BATCH_SIZE = 64
+_MAX_NAME_LENGTH = 60  # of an instrument; file systems take 255 bytes
+
+
+class Originals:
+  """Notes of a data set, with all that is known of each.
+
+  Args:
+    dataset: the data set.
+    rows: of the notes in it.
+    midi_pitch: to make something of them at; each note's own if None.
+
+  Attributes:
+    rows: ints `[N]`.
+    notes: `[N, T, 16]`.
+    own_pitches: MIDI pitches of the notes, ints `[N]`.
+    pitches: what to make something of them at, ints `[N]`.
+
+  Raises:
+    ValueError: for a row that is not there.
+  """
+
+  def __init__(
+    self,
+    dataset: data.NoteDataset,
+    rows: Sequence[int],
+    midi_pitch: int | None = None,
+  ):
+    self.rows = np.asarray(rows, int)
+    for row in self.rows[(self.rows < 0) | (self.rows >= len(dataset.frames))]:
+      raise ValueError(
+        f'There is no note {row}: {dataset.data_dir!r} has the rows 0 to '
+        f'{len(dataset.frames) - 1}; summary.json says the row of each note.'
+      )
+    self._dataset = dataset
+    self.notes, one_hots = dataset.notes(self.rows)
+    self.own_pitches = one_hots.argmax(axis=1)
+    self.pitches = self.own_pitches
+    if midi_pitch is not None:
+      self.pitches = np.full_like(self.own_pitches, midi_pitch)
+
+  def __len__(self):
+    return len(self.rows)
+
+  def name(self, i: int) -> str:
+    """As NSynth names notes: instrument-pitch-velocity; with its row.
+
+    It may be part of a file name, whatever instruments are called.
+    """
+    instrument = self._label('instrument', i) or 'note'
+    instrument = re.sub(r'[^\w-]+', '_', instrument)[:_MAX_NAME_LENGTH]
+    velocity = int(np.argmax(self._dataset.velocities[self.rows[i]]))
+    pitch = self.own_pitches[i]
+    return f'{instrument}-{pitch:03d}-{velocity:03d}_row{self.rows[i]}'
+
+  def family(self, i: int) -> str | None:
+    """Name of the note's instrument family, if known."""
+    return self._label('instrument_family', i)
+
+  def title(self, i: int) -> str:
+    """The note's name for people."""
+    velocity = int(np.argmax(self._dataset.velocities[self.rows[i]]))
+    what = self._label('instrument', i) or self.family(i)
+    what = what or f'note {self.rows[i]}'
+    return f'{what}, MIDI pitch {self.own_pitches[i]}, velocity {velocity}'
+
+  def piece(
+    self,
+    section: str,
+    i: int,
+    frames: np.ndarray,
+    suffix: str = '',
+    what: str = '',
+    facts: Mapping[str, Any] | None = None,
+    view: ModelView | None = None,
+  ) -> Piece:
+    """A piece made of note i; it has no original if it is of other length.
+
+    Its name ends in `suffix`, its title in `what`.
+    """
+    original = self.notes[i] if self.notes[i].shape == frames.shape else None
+    facts = {'row': int(self.rows[i]), **(facts or {})}
+    if original is not None:
+      facts['mse'] = float(np.mean(np.square(original - frames)))
+    return Piece(
+      section=section,
+      name=self.name(i) + suffix,
+      title=self.title(i) + what,
+      midi_pitch=int(self.pitches[i]),
+      frames=frames,
+      original=original,
+      family=self.family(i),
+      facts=facts,
+      view=view,
+    )
+
+  def _label(self, kind, i):
+    ids = getattr(self._dataset, f'{kind}_ids')
+    if ids is None:
+      return None
+    number = int(ids[self.rows[i]])
+    plural = 'instrument_families' if kind.endswith('family') else f'{kind}s'
+    names = self._dataset.info.get(plural)
+    return names[number] if names else f'{kind}{number}'
+
+
+def reconstructions(
+  run: Run, originals: Originals, **settings: Any
+) -> list[Piece]:
+  """Notes, encoded and sampled anew from their latents.
+
+  Args:
+    run: a conditional run.
+    originals: the notes, at least one.
+    **settings: of `Run.reconstruct`.
+  """
+  notes, pitches = originals.notes, originals.pitches
+  made = run.reconstruct(notes, pitches, **settings)
+  views = model_views(run, notes, pitches, made)
+  return [
+    originals.piece('reconstruction', i, frames, view=view)
+    for i, (frames, view) in enumerate(zip(made, views, strict=True))
+  ]
+
+
+def fillings(
+  run: Run, originals: Originals, gap: tuple[int, int], **settings: Any
+) -> list[Piece]:
+  """Notes of which some frames are sampled anew.
+
+  Args:
+    run: a run.
+    originals: the notes, at least one.
+    gap: the first frame that is sampled, and the first after it that is kept.
+    **settings: of `Run.fill`.
+  """
+  frames = np.arange(originals.notes.shape[1])
+  is_known = (frames < gap[0]) | (frames >= gap[1])
+  made = run.fill(originals.notes, is_known, originals.pitches, **settings)
+  facts = {'gap_frames': list(gap)}
+  what = f', frames {gap[0]} to {gap[1] - 1} made anew'
+  return [
+    originals.piece('filling', i, frames, '_filled', what, facts)
+    for i, frames in enumerate(made)
+  ]
+
+
+def continuations(
+  run: Run, originals: Originals, num_given: int, **settings: Any
+) -> list[Piece]:
+  """Notes of which only the beginning is kept.
+
+  Args:
+    run: a run.
+    originals: the notes, at least one.
+    num_given: frames of the beginning.
+    **settings: of `Run.continue_notes`.
+  """
+  made = run.continue_notes(
+    originals.notes, num_given, originals.pitches, **settings
+  )
+  facts = {'given_frames': num_given}
+  what = f', continued after {num_given} frames'
+  return [
+    originals.piece('continuation', i, frames, '_continued', what, facts)
+    for i, frames in enumerate(made)
+  ]
+
+
+def samples(run: Run, pitches: Sequence[int], **settings: Any) -> list[Piece]:
+  """New notes, of latents drawn from the prior.
+
+  Args:
+    run: a run.
+    pitches: a MIDI pitch for each, at least one.
+    **settings: of `Run.sample`.
+  """
+  made = run.sample(np.asarray(pitches, int), **settings)
+  titles = ['New note'] * len(made)
+  return _pieces('sample', titles, pitches, made)
+
+
+def interpolation(
+  run: Run,
+  ends: Originals,
+  num_steps: int = 5,
+  kind: str = 'spherical',
+  **settings: Any,
+) -> list[Piece]:
+  """Notes on the way from one note's latent to another's.
+
+  Args:
+    run: a conditional run.
+    ends: two notes. All is made at the pitch of the first.
+    num_steps: how many, both ends included, at least 2.
+    kind: 'spherical' or 'straight', see `latents.interpolate`.
+    **settings: of `Run.sample`.
+  """
+  fractions = np.linspace(0.0, 1.0, num_steps)
+  z = latents.interpolate(*run.encode(ends.notes).z, fractions, kind)
+  pitch = int(ends.pitches[0])
+  made = run.sample(pitch, z, **settings)
+  way = f'of the way from {ends.title(0)}, to {ends.title(1)}'
+  titles = [f'{fraction:.0%} {way}' for fraction in fractions]
+  facts = [{'fraction': float(fraction)} for fraction in fractions]
+  return _pieces('interpolation', titles, [pitch] * num_steps, made, facts)
+
+
+def combination(run: Run, terms: Originals, **settings: Any) -> list[Piece]:
+  """The note of the latent A - B + C of three notes.
+
+  Args:
+    run: a conditional run.
+    terms: A, B and C. The note is made at the pitch of A.
+    **settings: of `Run.sample`.
+  """
+  z = latents.analogy(*run.encode(terms.notes).z)
+  pitches = terms.pitches[:1]
+  made = run.sample(pitches, z, **settings)
+  a, b, c = (terms.title(i) for i in range(3))
+  titles = [f'{a}; minus {b}; plus {c}']
+  facts = [{'rows': terms.rows.tolist()}]
+  return _pieces('combination', titles, pitches, made, facts)
+
+
+def sweep(
+  run: Run, original: Originals, pitches: Sequence[int], **settings: Any
+) -> list[Piece]:
+  """One instrument over the keyboard: the latent of a note at many pitches.
+
+  Args:
+    run: a conditional run.
+    original: one note.
+    pitches: MIDI pitches, at least one.
+    **settings: of `Run.sample`.
+  """
+  z = run.encode(original.notes).z[0]
+  made = run.sample(np.asarray(pitches, int), z, **settings)
+  titles = [f'The instrument of {original.title(0)}'] * len(made)
+  facts = [{'row': int(original.rows[0])}] * len(pitches)
+  return _pieces('sweep', titles, pitches, made, facts)
+
+
+def _pieces(section, titles, pitches, made, facts=None) -> list[Piece]:
+  """Pieces without originals."""
+  facts = facts or [{}] * len(made)
+  return [
+    Piece(
+      section=section,
+      name=f'{section}_{i:03d}_p{pitch:03d}',
+      title=f'{title}, at MIDI pitch {pitch}',
+      midi_pitch=int(pitch),
+      frames=frames,
+      facts=about,
+    )
+    for i, (title, pitch, frames, about) in enumerate(
+      zip(titles, pitches, made, facts, strict=True)
+    )
+  ]
+
+
+def model_views(
+  run: Run, notes: np.ndarray, pitches: Sequence[int], made: np.ndarray
+) -> list[ModelView]:
+  """What the model sees of notes and of their reconstructions.
+
+  Args:
+    run: a conditional run.
+    notes: `[N, T, 16]`.
+    pitches: MIDI pitches `[N]`.
+    made: reconstructions `[N, T, 16]`.
+  """
+  original, remade = map(run.transforms.forward, (notes, made))
+  one_hots = np.eye(run.hps.context_vec_size, dtype=np.float32)[pitches]
+
+  @tf.function(autograph=False)
+  def predict(frames, pitches):
+    inputs = tf.pad(frames[:, :-1], [[0, 0], [1, 0], [0, 0]])
+    z = run.model.encode(frames).z if run.model.conditional else None
+    mix = run.model.predict_mixture(inputs, pitches, z)
+    distribution = mix.distribution()
+    nats = -distribution.log_prob(frames)
+    return distribution.mean(), distribution.stddev(), nats
+
+  mean, std, nats = sampling.in_batches(
+    predict, [original, one_hots], _BATCH_SIZE
+  )
+  reverted = run.transforms.inverse(original)
+  arrays = (original, remade, mean.numpy(), std.numpy(), nats.numpy(), reverted)
+  return [ModelView(*parts) for parts in zip(*arrays, strict=True)]

@@ -1,0 +1,351 @@
+import dataclasses
+import json
+import shutil
+
+import matplotlib.image
+import numpy as np
+import pytest
+import soundfile
+
+from embedding_rnn.audio import codec as codecs
+from embedding_rnn.conftest import save_run
+from embedding_rnn.evaluate import measures
+from embedding_rnn.model.hparams import default_hps
+from embedding_rnn.synthesize import outputs, synthesis
+from embedding_rnn.synthesize.config import Plan
+
+_PLAN = Plan(
+  num_notes=2, pitches=(48, 60), alphas=(0.2, 0.95), temperature_2=0.5, seed=3
+)
+_CODEC = codecs.get_codec('harmonic')
+
+
+def _contents(folder):
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _of_section(summary, section):
+  return [note for note in summary['notes'] if note['section'] == section]
+
+
+@pytest.fixture(scope='module')
+def made(run, tmp_path_factory):
+  folder = tmp_path_factory.mktemp('synthesis') / 'new' / 'folder'
+  dataset = run.open_dataset()
+  summary = synthesis.synthesize(run, dataset, folder, _PLAN, codec=_CODEC)
+  return folder, summary
+
+
+def test_writes_what_the_summary_lists_and_nothing_else(made):
+  folder, summary = made
+  names = {'summary.json', 'index.html', *summary['overviews'].values()}
+  for note in summary['notes']:
+    names |= {audio['file'] for audio in note['audio'].values()}
+    names |= set(note['figures'].values())
+    assert f'p{note["pitch"]:03d}' in note['name'] or '-' in note['name']
+  assert set(_contents(folder)) == names
+  assert json.loads((folder / 'summary.json').read_text()) == json.loads(
+    json.dumps(summary)
+  )
+  for note in _of_section(summary, 'reconstruction'):
+    assert [audio['file'] for audio in note['audio'].values()] == [
+      f'{note["name"]}_{what}.wav'
+      for what in ('original', 'reconstruction', 'mix_0.20', 'mix_0.95')
+    ]
+    assert set(note['figures']) == {
+      'rainbowgrams',
+      'residual',
+      'stages',
+      'mixes',
+      'components',
+      'likelihood',
+    }
+  assert [note['name'] for note in _of_section(summary, 'sample')] == [
+    'sample_000_p048',
+    'sample_001_p060',
+  ]
+
+
+def test_audio_is_what_the_codec_makes_of_the_run(run, made):
+  folder, summary = made
+  settings = {'temperature_2': 0.5, 'seed': 3}
+  reconstructions = _of_section(summary, 'reconstruction')
+  rows = [note['row'] for note in reconstructions]
+  notes, one_hots = run.open_dataset().notes(rows)
+  again = run.reconstruct(notes, one_hots, **settings)
+  mix = 0.2 * again + 0.8 * notes
+  expected = {
+    (note['name'], key): _CODEC.decode(frames[i], note['pitch'])
+    for i, note in enumerate(reconstructions)
+    for key, frames in (
+      ('original', notes),
+      ('made', again),
+      ('mix_0.20', mix),
+    )
+  }
+  sampled = run.sample([48, 60], **settings)
+  for note, frames in zip(_of_section(summary, 'sample'), sampled, strict=True):
+    expected[note['name'], 'made'] = _CODEC.decode(frames, note['pitch'])
+  by_name = {note['name']: note for note in summary['notes']}
+  for (name, key), samples in expected.items():
+    audio = by_name[name]['audio'][key]
+    about = soundfile.info(folder / audio['file'])
+    assert (about.samplerate, about.channels) == (16000, 1)
+    assert about.subtype == 'PCM_16'
+    written, _ = soundfile.read(folder / audio['file'])
+    assert np.abs(written).max() < 1
+    gain = 10 ** (audio['gain_db'] / 20)
+    np.testing.assert_allclose(written, samples * gain, atol=2 / 32768)
+
+
+def test_says_how_far_a_reconstruction_is_from_its_note(run, made):
+  reconstructions = _of_section(made[1], 'reconstruction')
+  dataset = run.open_dataset()
+  rows = [note['row'] for note in reconstructions]
+  assert set(rows) <= set(dataset.rows['test'].tolist())
+  notes, pitches = dataset.notes(rows)
+  again = run.reconstruct(notes, pitches, temperature_2=0.5, seed=3)
+  for i, note in enumerate(reconstructions):
+    expected = np.mean((notes[i] - again[i]) ** 2)
+    assert note['mse'] == pytest.approx(expected, rel=1e-5)
+    assert note['loudness_error_db'] > 0
+    assert abs(note['audio']['original']['pitch_error_cents']) < 50
+
+
+def test_figures_are_whole_pictures(made):
+  folder, _ = made
+  for path in folder.glob('*.png'):
+    picture = matplotlib.image.imread(path)
+    assert picture.shape[0] >= 300
+    assert len(np.unique(picture)) > 50
+
+
+def test_same_seed_same_bytes_and_another_seed_others(run, made, tmp_path):
+  folder, _ = made
+  dataset = run.open_dataset()
+  again, other = tmp_path / 'again', tmp_path / 'other'
+  synthesis.synthesize(run, dataset, again, _PLAN, codec=_CODEC)
+  assert _contents(again) == _contents(folder)
+  plan = Plan(num_notes=0, pitches=(48,), seed=4)
+  synthesis.synthesize(run, dataset, other, plan, codec=_CODEC)
+  sample = 'sample_000_p048.wav'
+  assert _contents(other)[sample] != _contents(folder)[sample]
+
+
+def test_all_kinds_of_notes(run, tmp_path):
+  dataset = run.open_dataset()
+  plan = Plan(
+    num_notes=1,
+    pitches=(),
+    pitch=55,
+    alphas=(),
+    num_given=40,
+    gap=(10, 30),
+    num_candidates=2,
+    interpolate=(3, 5),
+    num_steps=2,
+    combine=(1, 2, 3),
+    sweep=7,
+    sweep_pitches=(50, 62),
+    num_frames=150,
+    greedy='mean',
+  )
+  summary = synthesis.synthesize(
+    run, dataset, tmp_path, plan, just_figures=True
+  )
+  counts = {}
+  for note in summary['notes']:
+    counts[note['section']] = counts.get(note['section'], 0) + 1
+    assert note['pitch'] in (50, 55, 62)
+  assert counts == {
+    'reconstruction': 1,
+    'continuation': 1,
+    'filling': 1,
+    'interpolation': 2,
+    'combination': 1,
+    'sweep': 2,
+  }
+
+
+@pytest.fixture
+def silent_data_dir(tiny_data_dir, tmp_path):
+  """The data of `run`, but it does not say its codec."""
+  data_dir = shutil.copytree(tiny_data_dir, tmp_path / 'data')
+  (data_dir / 'dataset.json').unlink()
+  return data_dir
+
+
+def test_without_a_codec_or_with_just_figures_there_is_no_audio(
+  run, silent_data_dir, tmp_path
+):
+  info = {key: value for key, value in run.info.items() if key != 'codec'}
+  silent_run = dataclasses.replace(run, info=info)
+  plan = Plan(num_notes=1, pitches=(50,))
+  for some_run, data_dir, codec in (
+    (silent_run, silent_data_dir, None),
+    (run, None, _CODEC),
+  ):
+    folder = tmp_path / f'out_{codec}'
+    summary = synthesis.synthesize(
+      some_run,
+      some_run.open_dataset(data_dir),
+      folder,
+      plan,
+      codec=codec,
+      just_figures=codec is not None,
+    )
+    assert not any(note['audio'] for note in summary['notes'])
+    kinds = {path.suffix for path in folder.iterdir()}
+    assert kinds == {'.png', '.json', '.html'}
+    assert 'sample_000_p050' in synthesis.format_summary(summary)
+
+
+def test_refuses_data_of_another_codec(run, silent_data_dir):
+  with pytest.raises(ValueError, match=r"codec 'harmonic'.*those of None"):
+    run.open_dataset(silent_data_dir)
+
+
+def test_an_unconditional_run_only_samples(unconditional_run, tmp_path):
+  dataset = unconditional_run.open_dataset()
+  with pytest.raises(ValueError, match='cannot reconstruct; set num_notes=0'):
+    synthesis.synthesize(unconditional_run, dataset, tmp_path / 'out')
+  plan = Plan(num_notes=0, pitches=(60,))
+  summary = synthesis.synthesize(
+    unconditional_run, dataset, tmp_path / 'out', plan, codec=_CODEC
+  )
+  assert not _of_section(summary, 'reconstruction')
+  assert (tmp_path / 'out' / 'sample_000_p060.wav').is_file()
+
+
+@pytest.mark.parametrize(
+  ('plan', 'message'),
+  [
+    ({'num_notes': 13}, 'num_notes=13, but the test split has 12 notes'),
+    ({'interpolate': (0, 36)}, 'There is no note 36'),
+    ({'num_given': 125}, r'num_given=125.*125 frames'),
+    ({'gap': (100, 126)}, r'gap=\(100, 126\)'),
+    ({'gap': (30, 30)}, r'gap=\(30, 30\)'),
+    ({'gap': (0, 125)}, r'gap=\(0, 125\).* less than all'),
+  ],
+)
+def test_refuses_a_bad_plan_before_it_makes_a_folder(
+  run, tmp_path, plan, message
+):
+  with pytest.raises(ValueError, match=message):
+    synthesis.synthesize(
+      run, run.open_dataset(), tmp_path / 'out', Plan(**plan)
+    )
+  assert not (tmp_path / 'out').exists()
+
+
+def test_refuses_a_note_that_is_not_finite(run, tiny_data_dir, tmp_path):
+  data_dir = shutil.copytree(tiny_data_dir, tmp_path / 'data')
+  frames = np.load(data_dir / 'train_z.npy')
+  frames[4, 70, 2] = np.nan
+  np.save(data_dir / 'train_z.npy', frames)
+  with pytest.raises(ValueError, match='nan in row 4, frame 70, channel 2'):
+    run.open_dataset(data_dir)
+
+
+def test_refuses_a_folder_that_cannot_be_written(run, tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(OSError, match='Cannot write to the folder'):
+    synthesis.synthesize(run, run.open_dataset(), tmp_path / 'file' / 'out')
+
+
+def test_chooses_evenly_over_families(run):
+  dataset = run.open_dataset()
+  test_rows = dataset.rows['test']
+  families = dataset.instrument_family_ids
+  num_families = len(np.unique(families[test_rows]))
+  rows = synthesis.choose_rows(dataset, num_families, seed=0)
+  assert len(np.unique(families[rows])) == num_families
+  everything = synthesis.choose_rows(dataset, len(test_rows), seed=1)
+  np.testing.assert_array_equal(np.sort(everything), np.sort(test_rows))
+  some = [tuple(synthesis.choose_rows(dataset, 3, seed)) for seed in range(9)]
+  assert len(set(some)) > 1
+  assert some[0] == tuple(synthesis.choose_rows(dataset, 3, 0))
+
+
+def test_audio_that_is_too_loud_is_scaled_and_says_so(tmp_path):
+  time = np.arange(16000) / 16000
+  sine = np.sin(2 * np.pi * 440 * time).astype(np.float32)
+  quiet = outputs.write_audio(tmp_path / 'quiet.wav', 0.5 * sine, 16000)
+  loud = outputs.write_audio(tmp_path / 'loud.wav', 1.5 * sine, 16000)
+  assert quiet['gain_db'] == 0
+  assert loud['gain_db'] == pytest.approx(20 * np.log10(0.99 / 1.5), abs=1e-3)
+  assert np.abs(soundfile.read(tmp_path / 'quiet.wav')[0]).max() < 0.501
+  assert 0.98 < np.abs(soundfile.read(tmp_path / 'loud.wav')[0]).max() < 1
+
+
+def test_a_file_that_fails_leaves_nothing(tmp_path):
+  class BadFigure:
+    def savefig(self, path, **kwargs):
+      path.write_bytes(b'half of it')
+      raise OSError('the disk is full')
+
+  with pytest.raises(OSError, match='disk is full'):
+    outputs.write_figure(tmp_path / 'figure.png', BadFigure())
+  assert not list(tmp_path.iterdir())
+
+
+def test_hyperparameters_named_by_hand_must_be_those_of_the_run(run):
+  run.expect_hparams('rnn_size=16,model=lstm,pca_dim_reduce=1')
+  hps = default_hps().parse('rnn_size=16,enc_rnn_size=8,z_size=4,num_mixture=2')
+  hps.parse('difference_input=0,pca_dim_reduce=1,n_pca_components=8')
+  run.expect_hparams(hps)  # batch_size, num_steps and so on do not count
+  with pytest.raises(ValueError, match="is 'lstm', not 'hyper'"):
+    run.expect_hparams('model=hyper,rnn_size=16')
+  with pytest.raises(ValueError, match='z_size is 4, not 64'):
+    run.expect_hparams(default_hps())
+  with pytest.raises(ValueError, match='Unknown hyperparameter'):
+    run.expect_hparams('rnnsize=16')
+
+
+@pytest.mark.parametrize('content', ['{', '[1]', 'null', '{"models": {}}'])
+def test_metrics_that_are_none_are_refused_before_work(
+  run, tmp_path, parse_flags, content
+):
+  folder = tmp_path / 'run'
+  save_run(folder, run)
+  (folder / measures.METRICS).write_text(content)
+  parse_flags(synthesis.define_flags, [f'--run_dir={folder}'])
+  with pytest.raises(ValueError, match=r'metrics\.json.*measure the run again'):
+    synthesis.main(['synthesize'])
+  assert not (folder / 'synthesis').exists()
+
+
+def test_metrics_of_other_weights_are_left_out(
+  run, tmp_path, parse_flags, caplog
+):
+  folder = tmp_path / 'run'
+  save_run(folder, run)
+  result = measures.evaluate(
+    run, run.open_dataset(), num_importance_samples=1, num_decoded_notes=0
+  )
+  command = f'--run_dir={folder} --num_notes=0 --pitches=60 --just_figures'
+  parse_flags(synthesis.define_flags, command.split())
+  for step, is_shown in ((7, True), (8, False)):
+    measures.write_metrics(folder, result | {'step': step})
+    with caplog.at_level('WARNING', logger='absl'):
+      synthesis.main(['synthesize'])
+    page = (folder / 'synthesis' / synthesis.PAGE).read_text()
+    assert ('negative log likelihood' in page) == is_shown
+    assert (f'is of step {step}' in caplog.text) != is_shown
+  summary = json.loads((folder / 'synthesis' / 'summary.json').read_text())
+  assert summary['step'] == 7 and summary['run'] == 'run'
+
+
+@pytest.mark.parametrize(
+  ('command', 'error', 'message'),
+  [
+    ('', ValueError, 'Set --run_dir'),
+    ('--run_dir=x --pitches=60,C4', ValueError, '--pitches=60,C4: expected'),
+    ('--run_dir=x --temperature=0', ValueError, 'temperature=0'),
+    ('--run_dir=no_such_run', FileNotFoundError, 'no_such_run'),
+  ],
+)
+def test_command_refuses_bad_flags(parse_flags, command, error, message):
+  parse_flags(synthesis.define_flags, command.split())
+  with pytest.raises(error, match=message):
+    synthesis.main(['synthesize'])

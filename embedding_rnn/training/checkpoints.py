@@ -1,0 +1,363 @@
+"""The folder of a run: what never changes, and the saves of its training.
+
+  hparams.json transforms.npz run.json   written once, when training starts
+  manifest.json                          the SHA-256 of these three
+  best-00001000/                         the weights with the best validation
+                                         cost so far, and their costs
+  last-00002000/                         all that training needs to go on
+
+Each save has a manifest of its own and appears whole. The one before the newest
+of each kind is kept, to fall back to if the newest is damaged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.metadata
+import os
+import pathlib
+import platform
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from embedding_rnn.data.transforms import Transforms
+from embedding_rnn.model.hparams import HParams, default_hps
+from embedding_rnn.utils import files
+from embedding_rnn.utils.files import CheckpointError
+
+if TYPE_CHECKING:  # else, reading a run's progress would take seconds
+  import keras
+
+__all__ = ['CheckpointError']
+
+HPARAMS, TRANSFORMS, INFO = 'hparams.json', 'transforms.npz', 'run.json'
+WEIGHTS, COSTS, HISTORY = 'weights.npz', 'costs.json', 'history.csv'
+BEST, LAST = 'best', 'last'
+EMBEDDING_RNN, WAVENET = 'embedding_rnn', 'wavenet'  # kinds of models
+_RESTORE = (
+  'restore it from a copy, or remove the folder and train the run again'
+)
+
+
+class RunFiles(NamedTuple):
+  """What never changes in a run.
+
+  Attributes:
+    hps: hyperparameters.
+    transforms: of the data; None for a model that has none.
+    info: facts about the run. "kind" is that of its model; EMBEDDING_RNN if it
+      is not there.
+  """
+
+  hps: HParams
+  transforms: Transforms | None
+  info: dict[str, Any]
+
+
+class Save(NamedTuple):
+  """A save in a run's folder."""
+
+  step: int
+  path: pathlib.Path
+
+
+def is_run(folder: str | os.PathLike[str]) -> bool:
+  """Whether a folder is a run's, however damaged."""
+  folder = pathlib.Path(folder)
+  has_saves = any(list_saves(folder, kind) for kind in (BEST, LAST))
+  return (folder / files.MANIFEST).exists() or has_saves
+
+
+def expect_run(folder: str | os.PathLike[str]) -> pathlib.Path:
+  """The folder as a path, or FileNotFoundError if it is not a run's."""
+  folder = pathlib.Path(folder)
+  if not is_run(folder):
+    raise FileNotFoundError(
+      f"There is no run at '{folder}' (no {files.MANIFEST} in it); "
+      + _nearby_runs(folder)
+    )
+  return folder
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+  """Keeps other processes from training in the same folder.
+
+  The lock ends with the process, however that ends.
+
+  Raises:
+    BlockingIOError: if another process has it.
+  """
+  with (folder / '.lock').open('a+', errors='replace') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      file.seek(0)
+      raise BlockingIOError(
+        f"The run at '{folder}' is being trained by another process "
+        f'({file.read().strip()}); wait for it, or choose another name.'
+      ) from error
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {platform.node()}')
+    file.flush()
+    yield
+
+
+def create_run(folder: str | os.PathLike[str], run: RunFiles) -> None:
+  """Writes the files that never change; the folder is a run's from then on."""
+  folder = pathlib.Path(folder)
+  files.make_folder(folder)
+  files.write_text(folder / HPARAMS, run.hps.to_json(indent=2) + '\n')
+  names = [HPARAMS, INFO]
+  if run.transforms:
+    run.transforms.save(folder / TRANSFORMS)
+    names.insert(1, TRANSFORMS)
+  files.write_json(folder / INFO, run.info)
+  files.write_manifest(folder, names)
+
+
+def read_run(
+  folder: str | os.PathLike[str], kind: str | None = EMBEDDING_RNN
+) -> RunFiles:
+  """Reads and checks what `create_run` wrote.
+
+  Args:
+    folder: the run's.
+    kind: which model it must be of; None for any.
+
+  Raises:
+    FileNotFoundError: if there is no such folder, or it is not a run's.
+    CheckpointError: for a file that is missing or damaged, or a run of another
+      model.
+  """
+  folder = expect_run(folder)
+  checked = files.CheckedFolder(folder, _RESTORE)
+  info = checked.read_json(INFO)
+  found = info.get('kind', EMBEDDING_RNN)
+  if kind not in (None, found):
+    raise CheckpointError(
+      f"The run at '{folder}' is of the model {found}, expected {kind}; name "
+      'another run.'
+    )
+  is_rnn = found == EMBEDDING_RNN
+  hps = _read_hparams(checked, default_hps() if is_rnn else HParams())
+  return RunFiles(hps, _read_transforms(checked) if is_rnn else None, info)
+
+
+def _read_hparams(checked: files.CheckedFolder, hps: HParams) -> HParams:
+  for name, value in checked.read_json(HPARAMS).items():
+    try:
+      (hps.set_hparam if name in hps else hps.add_hparam)(name, value)
+    except ValueError as error:
+      raise checked.error(HPARAMS, f'has a bad value: {error}') from error
+  return hps
+
+
+def _read_transforms(checked: files.CheckedFolder) -> Transforms:
+  checked.read(TRANSFORMS)
+  try:
+    return Transforms.load(checked.folder / TRANSFORMS)
+  except ValueError as error:
+    raise checked.error(TRANSFORMS, f'is damaged: {error}') from error
+
+
+def precision_of(run: RunFiles) -> str:
+  """The precision that a run's model computes in, see `embedding_rnn.Model`."""
+  return run.info.get('precision', 'float32')
+
+
+def list_saves(folder: str | os.PathLike[str], kind: str) -> list[Save]:
+  """The saves of a kind, 'best' or 'last', oldest first; none is checked."""
+  folder = pathlib.Path(folder)
+  matches = [
+    (re.fullmatch(rf'{kind}-(\d+)', path.name), path)
+    for path in (folder.iterdir() if folder.is_dir() else ())
+  ]
+  return sorted(Save(int(match[1]), path) for match, path in matches if match)
+
+
+def save_at(folder: pathlib.Path, kind: str, step: int) -> Save:
+  """The save of a step, written or not."""
+  return Save(step, folder / f'{kind}-{step:08d}')
+
+
+def write_save(
+  folder: str | os.PathLike[str],
+  kind: str,
+  step: int,
+  contents: dict[str, dict | bytes],
+) -> Save:
+  """Writes a save and removes those that are then too old.
+
+  Args:
+    folder: the run's.
+    kind: 'best' or 'last'.
+    step: number of training steps behind it.
+    contents: for each file name arrays (.npz), a JSON object (.json) or bytes.
+  """
+  folder = pathlib.Path(folder)
+  save = save_at(folder, kind, step)
+  with files.replacing_folder(save.path) as temporary:
+    for name, content in contents.items():
+      if isinstance(content, bytes):
+        files.write_bytes(temporary / name, content)
+      elif name.endswith('.npz'):
+        files.write_arrays(temporary / name, content)
+      else:
+        files.write_json(temporary / name, content)
+    files.write_manifest(temporary, contents)
+  # Later saves than this one can only be damaged ones that training went
+  # back behind.
+  others = [s for s in list_saves(folder, kind) if s.step != step]
+  earlier = [s for s in others if s.step < step]
+  for other in others:
+    if other not in earlier[-1:]:
+      files.remove_folder(other.path)
+  return save
+
+
+def read_save(
+  folder: str | os.PathLike[str],
+  kind: str,
+  read: Callable[[files.CheckedFolder], Any],
+) -> tuple[Save, Any]:
+  """Reads the newest save of a kind that is whole.
+
+  Args:
+    folder: the run's.
+    kind: 'best' or 'last'.
+    read: what to read of it.
+
+  Returns:
+    The save, and what `read` returned for it.
+
+  Raises:
+    FileNotFoundError: if there is no save of this kind.
+    CheckpointError: if all are damaged.
+  """
+  saves = list_saves(folder, kind)
+  if not saves:
+    raise FileNotFoundError(
+      f"The run at '{folder}' has no save named {kind}-*: its training has not "
+      'come that far; let it go on (--resume).'
+    )
+  errors = []
+  for save in reversed(saves):
+    try:
+      content = read(files.CheckedFolder(save.path, _RESTORE))
+    except CheckpointError as error:
+      errors.append(str(error))
+      continue
+    for error in errors:
+      logging.warning("Using '%s' instead: %s", save.path, error)
+    return save, content
+  raise CheckpointError(
+    f"No {kind}-* save of the run at '{folder}' is whole: " + ' '.join(errors)
+  )
+
+
+def warn_of_damage(folder: str | os.PathLike[str], used: Save) -> None:
+  """Checks the saves of a run that going on from one of them does not read.
+
+  Each that is damaged gets a warning in the log: it is not needed now, but the
+  user should know of the disk, or not count on the best weights.
+
+  Args:
+    folder: the run's.
+    used: the 'last' save that training goes on from.
+  """
+  earlier = [s for s in list_saves(folder, LAST) if s.step < used.step]
+  for save in earlier + list_saves(folder, BEST):
+    try:
+      files.CheckedFolder(save.path, _RESTORE).check()
+    except CheckpointError as error:
+      logging.warning('Not needed to go on, but damaged: %s', error)
+
+
+def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
+  """All weights of a model by name."""
+  return {name: v.numpy() for name, v in _by_name(model.weights).items()}
+
+
+def optimizer_state_of(
+  optimizer: keras.optimizers.Optimizer,
+) -> dict[str, np.ndarray]:
+  """All variables of an optimiser by name."""
+  named = _optimizer_variables(optimizer)
+  return {name: v.numpy() for name, v in named.items()}
+
+
+def assign_weights(model: keras.Model, arrays: dict, source: str) -> None:
+  """Sets all weights of a model.
+
+  Args:
+    model: a model of the same hyperparameters.
+    arrays: as from `weights_of`.
+    source: where they come from, for the error.
+
+  Raises:
+    CheckpointError: naming each array that is missing, left over, of another
+      shape, or not finite. The model is then unchanged.
+  """
+  _assign(_by_name(model.weights), arrays, source)
+
+
+def assign_optimizer_state(
+  optimizer: keras.optimizers.Optimizer, arrays: dict, source: str
+) -> None:
+  """Sets all variables of a built optimiser; as `assign_weights`."""
+  _assign(_optimizer_variables(optimizer), arrays, source)
+
+
+def library_version() -> str:
+  """The version of this package, for the record."""
+  try:
+    return importlib.metadata.version('embedding-rnn')
+  except importlib.metadata.PackageNotFoundError:
+    return 'not installed'
+
+
+def _by_name(variables) -> dict:
+  return {v.path: v for v in variables}
+
+
+def _optimizer_variables(optimizer) -> dict:
+  # Their paths start with the optimiser's name, which Keras may number.
+  return {
+    name.partition('/')[2]: variable
+    for name, variable in _by_name(optimizer.variables).items()
+  }
+
+
+def _assign(variables: dict, arrays: dict, source: str) -> None:
+  wrong = [f'missing {name}' for name in variables if name not in arrays]
+  wrong += [f'left over {name}' for name in arrays if name not in variables]
+  for name in variables.keys() & arrays.keys():
+    variable, array = variables[name], arrays[name]
+    if array.shape != tuple(variable.shape):
+      wrong.append(f'{name} is {array.shape}, expected {variable.shape}')
+    elif array.dtype.kind not in 'iuf' or not np.isfinite(array).all():
+      wrong.append(f'{name} holds what is not a finite number')
+  if wrong:
+    raise CheckpointError(
+      f"'{source}' does not fit the run's hyperparameters: "
+      + '; '.join(sorted(wrong))
+      + f'; {_RESTORE}.'
+    )
+  for name, variable in variables.items():
+    variable.assign(arrays[name])
+
+
+def _nearby_runs(folder: pathlib.Path) -> str:
+  """A hint: the runs in the folder, or else beside it."""
+  for parent in (folder, folder.parent):
+    if parent.is_dir():
+      names = sorted(path.name for path in parent.iterdir() if is_run(path))
+      if names:
+        return f"the runs in '{parent}' are: {', '.join(names)}."
+  return 'train one first, or give the folder of another.'

@@ -1,0 +1,163 @@
+"""How far a run is, read from its folder; quick, since without TensorFlow."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from embedding_rnn.model.hparams import HParams
+from embedding_rnn.training import checkpoints
+from embedding_rnn.utils import files
+from embedding_rnn.utils.files import CheckpointError
+
+STATE = 'state.json'
+
+
+@dataclasses.dataclass
+class State:
+  """How far training is; all of it that is not weights."""
+
+  step: int = 0
+  evaluated_step: int = 0
+  best_step: int | None = None
+  best_cost: float | None = None
+  seconds: float = 0.0
+  # Sums of the costs of the steps that are not in the history yet.
+  totals: list[float] = dataclasses.field(default_factory=lambda: [0.0] * 4)
+  num_totals: int = 0
+
+  def is_evaluation_due(self, hps: HParams) -> bool:
+    """Whether the split is to be evaluated before the next step."""
+    is_time = self.step % hps.save_every == 0 or self.step == hps.num_steps
+    return is_time and self.evaluated_step < self.step
+
+  def is_finished(self, hps: HParams) -> bool:
+    """Whether there is nothing left to do."""
+    return self.step >= hps.num_steps and not self.is_evaluation_due(hps)
+
+
+def read_state(save: files.CheckedFolder) -> State:
+  """Reads how far training was at a 'last' save."""
+  values = save.read_json(STATE)
+  try:
+    names = [field.name for field in dataclasses.fields(State)]
+    return State(**{name: values[name] for name in names})
+  except KeyError as error:
+    raise save.error(STATE, f'has no {error}') from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+  """What a run's folder says of its training.
+
+  Attributes:
+    name: of the folder.
+    hps: hyperparameters; num_steps and save_every are those of the newest save.
+    info: facts about the run, see `trained_run.Run`.
+    state: at the newest save.
+    step: steps done, a little ahead of the newest save while training.
+    costs: at the best step, for 'valid' and 'test' their "cost" and those that
+      it is made of, see `Run.costs`; {} before the first evaluation.
+  """
+
+  name: str
+  hps: HParams
+  info: dict[str, Any]
+  state: State
+  step: int
+  costs: dict[str, dict[str, float]]
+
+  @property
+  def is_finished(self) -> bool:
+    """Whether training is over."""
+    return self.state.is_finished(self.hps)
+
+
+def read_progress(run_dir: str | os.PathLike[str]) -> Progress:
+  """Reads how far a run is, at any time of its training.
+
+  Args:
+    run_dir: the run's folder.
+
+  Raises:
+    FileNotFoundError: if there is no run in the folder.
+    CheckpointError: if a file of the run is damaged.
+  """
+  try:
+    return _read(pathlib.Path(run_dir))
+  except CheckpointError:
+    # Training may just have replaced what was to be read.
+    return _read(pathlib.Path(run_dir))
+
+
+def _read(folder: pathlib.Path) -> Progress:
+  run = checkpoints.read_run(folder, kind=None)
+  hps, state, costs = run.hps, State(), {}
+
+  def read_last(save):
+    return read_state(save), save.read_json(STATE)
+
+  if checkpoints.list_saves(folder, checkpoints.LAST):
+    _, (state, values) = checkpoints.read_save(
+      folder, checkpoints.LAST, read_last
+    )
+    hps.num_steps, hps.save_every = values['num_steps'], values['save_every']
+  if checkpoints.list_saves(folder, checkpoints.BEST):
+    _, costs = checkpoints.read_save(
+      folder, checkpoints.BEST, lambda save: save.read_json(checkpoints.COSTS)
+    )
+  step = max(state.step, _last_logged_step(folder))
+  return Progress(folder.name, hps, run.info, state, step, costs)
+
+
+def expect_same_run(
+  run: checkpoints.RunFiles,
+  hps: HParams,
+  seed: int,
+  checkpoint_path: str | None = None,
+  precision: str | None = None,
+) -> None:
+  """Raises ValueError if a run was started otherwise than it is to go on.
+
+  Args:
+    run: the run.
+    hps: its hyperparameters from now on; num_steps and save_every may differ.
+    seed: of the training.
+    checkpoint_path: where its first weights come from, absolute; None: as then.
+    precision: of the model; None: as then.
+  """
+  before, now = run.hps.values(), hps.values()
+  before['seed'], now['seed'] = run.info['seed'], seed
+  if precision is not None:
+    before['precision'] = checkpoints.precision_of(run)
+    now['precision'] = precision
+  if checkpoint_path is not None:
+    before['checkpoint_path'] = run.info['checkpoint_path']
+    now['checkpoint_path'] = checkpoint_path
+  differing = [
+    f'{name} was {before.get(name)!r}, is {now.get(name)!r}'
+    for name in before | now
+    if name not in ('num_steps', 'save_every')
+    and before.get(name) != now.get(name)
+  ]
+  if differing:
+    raise ValueError(
+      'The run to go on with was started otherwise: '
+      + '; '.join(differing)
+      + '. Give the same values, or train under another name.'
+    )
+
+
+def _last_logged_step(folder: pathlib.Path) -> int:
+  """The last step in history.csv; it may be torn, so 0 if in doubt."""
+  try:
+    with (folder / checkpoints.HISTORY).open('rb') as file:
+      file.seek(0, os.SEEK_END)
+      file.seek(max(0, file.tell() - 1000))
+      lines = file.read().decode(errors='replace').split('\n')[:-1]
+    return int(next(csv.reader(lines[-1:]))[0])
+  except (OSError, ValueError, IndexError, StopIteration):
+    return 0

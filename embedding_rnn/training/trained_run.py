@@ -1,0 +1,467 @@
+"""A trained run, ready to use: notes in, notes out."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from embedding_rnn.data import dataset as data
+from embedding_rnn.data.transforms import Transforms
+from embedding_rnn.embedding_rnn import Latent, Model
+from embedding_rnn.model import compilation, infilling, sampling
+from embedding_rnn.model.hparams import HParams
+from embedding_rnn.model.hparams_check import MODEL_HPARAMS
+from embedding_rnn.training import checkpoints
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+  """A trained model with all that belongs to it; see `load_run`.
+
+  Its methods take and give notes in the original format, `[N, T, seq_width]`,
+  in batches of `batch_size`; pitches are MIDI numbers `[N]` or one-hots
+  `[N, 128]`.
+
+  Attributes:
+    folder: where it was loaded from.
+    hps: its hyperparameters, as training started with them.
+    model: the model, with the weights of the best validation cost.
+    transforms: between the original and the model's format.
+    info: facts about the run: "data_dir", "codec" and its "checkpoint", "seed",
+      "split_seed", "version", "num_notes" of each split, "instruments" and so
+      on.
+    step: number of training steps behind the weights.
+    costs: for 'valid' and 'test' their "cost", "r_cost", "kl_cost" and
+      "raw_kl"; see `embedding_rnn.Costs`.
+  """
+
+  folder: str
+  hps: HParams
+  model: Model
+  transforms: Transforms
+  info: dict[str, Any]
+  step: int
+  costs: dict[str, dict[str, float]]
+
+  def encode(self, notes: npt.ArrayLike, *, batch_size: int = 64) -> Latent:
+    """The latents of notes.
+
+    Args:
+      notes: `[N, T, seq_width]`.
+      batch_size: notes at a time.
+
+    Returns:
+      A Latent of arrays `[N, Z]`; z is the mean, or with no_sample_vae the
+      projection.
+
+    Raises:
+      ValueError: for notes of another shape, or that are not finite, or an
+        unconditional model.
+    """
+    frames = self.transforms.forward(self._check_notes(notes))
+    if not self.model.conditional:
+      self.model.encode(frames[:1])  # Raises.
+    latent = sampling.in_batches(self._encode, [frames], batch_size)
+    return Latent(*(part.numpy() for part in latent))
+
+  def draw_latents(self, num_notes: int, *, seed: int | None = 0) -> np.ndarray:
+    """Latents `[num_notes, Z]` from the prior; see `sampling.draw_latents`."""
+    return sampling.draw_latents(self.model, num_notes, seed).numpy()
+
+  def sample(
+    self,
+    pitches: npt.ArrayLike,
+    z: npt.ArrayLike | None = None,
+    *,
+    num_frames: int | None = None,
+    seed: int | None = 0,
+    batch_size: int = 128,
+    **controls,
+  ) -> np.ndarray:
+    """New notes.
+
+    One latent over many pitches is an instrument over the keyboard, and one
+    pitch with many latents (see `latents.interpolate`) a way from note to note:
+
+      run.sample(range(36, 85), run.encode(notes).z[0])
+      run.sample(60, latents.interpolate(z[0], z[1], np.linspace(0, 1, 9)))
+
+    Args:
+      pitches: MIDI numbers `[N]`, one-hots `[N, 128]`, or one MIDI number for
+        all; an unconditional model only takes their number.
+      z: latents `[N, Z]`, or one `[Z]` for all; drawn from N(0, I) if None. Not
+        for unconditional models.
+      num_frames: T; hps.max_seq_len if None.
+      seed: of all randomness; fresh randomness if None. A note's depends on its
+        place among the notes, not on their number.
+      batch_size: notes at a time; the result does not depend on it, beyond
+        rounding.
+      **controls: temperature, temperature_2, greedy and top_p of
+        `sampling.sample`.
+
+    Returns:
+      float32 `[N, T, seq_width]`.
+
+    Raises:
+      TypeError: for a control that there is not.
+      ValueError: for arguments out of range or of the wrong shape.
+    """
+    sampling.check_controls(**controls)
+    z = None if z is None else np.asarray(z)
+    has_many = z is not None and z.ndim > 1
+    one_hots = self._one_hots(pitches, len(z) if has_many else None)
+    if z is not None and z.ndim == 1:
+      z = np.tile(z, (len(one_hots), 1))
+    frames = sampling.sample(
+      self.model,
+      one_hots,
+      z,
+      num_frames=num_frames,
+      seed=seed,
+      batch_size=batch_size,
+      **controls,
+    )
+    return self.transforms.inverse(frames.numpy())
+
+  def reconstruct(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike,
+    *,
+    seed: int | None = 0,
+    batch_size: int = 128,
+    **controls,
+  ) -> np.ndarray:
+    """Notes, encoded and then sampled anew from their latents.
+
+    An unconditional model knows nothing of the notes: it gives samples.
+
+    Args:
+      notes: `[N, T, seq_width]`.
+      pitches: as of `sample`, also for the others and for the errors.
+      seed: as above.
+      batch_size: as above.
+      **controls: as above.
+
+    Returns:
+      float32 `[N, T, seq_width]`.
+    """
+    sampling.check_controls(**controls)
+    notes = self._check_notes(notes)
+    one_hots = self._one_hots(pitches, len(notes))
+    return self.sample(
+      one_hots,
+      self._encode_z(notes, batch_size),
+      num_frames=notes.shape[1],
+      seed=seed,
+      batch_size=batch_size,
+      **controls,
+    )
+
+  def fill(
+    self,
+    notes: npt.ArrayLike,
+    is_known: npt.ArrayLike,
+    pitches: npt.ArrayLike,
+    z: npt.ArrayLike | None = None,
+    *,
+    num_candidates: int = 1,
+    seed: int | None = 0,
+    batch_size: int = 128,
+    **controls,
+  ) -> np.ndarray:
+    """Notes with frames made up where they are not known.
+
+    The decoder is led through the known frames, goes on from them by itself,
+    and is drawn towards those that come next. It runs in the model's order:
+    with hps.difference_input from the last frame to the first.
+
+    Args:
+      notes: `[N, T, seq_width]`; where not known, anything, NaN too.
+      is_known: bool `[N, T]`, or `[T]` for all, at least one frame of each.
+      pitches: as of `sample`, also for the others and for the errors.
+      z: `[N, Z]`; if None, those of the notes with each gap bridged by a
+        straight line, and the ends by the nearest known frame.
+      num_candidates: see `sampling.sample`.
+      seed: as above.
+      batch_size: as above; each candidate counts.
+      **controls: as above.
+
+    Returns:
+      float32 `[N, T, seq_width]`, where known exactly as in `notes`.
+    """
+    sampling.check_controls(**controls)
+    notes, is_known = infilling.check_known(notes, is_known)
+    notes = self._check_notes(notes)
+    one_hots = self._one_hots(pitches, len(notes))
+    bridged = infilling.bridge(notes, is_known)
+    if z is None:
+      z = self._encode_z(bridged, batch_size)
+    given = self.transforms.forward(bridged)
+    is_reversed = self.transforms.difference is not None
+    frames = sampling.sample(
+      self.model,
+      one_hots,
+      z,
+      given=given,
+      is_given=is_known[:, ::-1] if is_reversed else is_known,
+      num_candidates=num_candidates,
+      seed=seed,
+      batch_size=batch_size,
+      **controls,
+    )
+    made = self.transforms.inverse(frames.numpy())
+    # What the model cannot see, since PCA leaves it out, is bridged.
+    made += bridged - self.transforms.inverse(given)
+    return np.where(is_known[..., None], notes, made).astype(np.float32)
+
+  def continue_notes(
+    self,
+    notes: npt.ArrayLike,
+    num_given: int,
+    pitches: npt.ArrayLike,
+    z: npt.ArrayLike | None = None,
+    *,
+    num_frames: int | None = None,
+    **options,
+  ) -> np.ndarray:
+    """The first frames of notes, and then what the model makes of them.
+
+    Args:
+      notes: `[N, T', seq_width]`.
+      num_given: how many of their frames to keep; the others have no effect.
+      pitches: as of `sample`.
+      z: as of `fill`.
+      num_frames: T, of the result; hps.max_seq_len if None.
+      **options: all others of `fill`.
+
+    Returns:
+      float32 `[N, T, seq_width]`.
+
+    Raises:
+      ValueError: as `sample`, or if num_given is not from 1 to T' and to T.
+    """
+    notes = self._check_shape(notes)
+    if num_frames is None:
+      num_frames = self.hps.max_seq_len
+    if num_given not in range(1, min(notes.shape[1], num_frames) + 1):
+      raise ValueError(
+        f'num_given={num_given}: expected from 1 to the {notes.shape[1]} '
+        f'frames of the notes and the {num_frames} of the result.'
+      )
+    given = np.zeros((len(notes), num_frames, notes.shape[2]), notes.dtype)
+    given[:, :num_given] = notes[:, :num_given]
+    is_known = np.arange(num_frames) < num_given
+    return self.fill(given, is_known, pitches, z, **options)
+
+  def open_dataset(
+    self, data_dir: str | os.PathLike[str] | None = None
+  ) -> data.NoteDataset:
+    """Opens the data set of the run, split as for its training.
+
+    Args:
+      data_dir: where it is now; where it was then if None.
+
+    Returns:
+      The data set.
+
+    Raises:
+      FileNotFoundError: if it is not there.
+      ValueError: for bad data, or other data than the run's.
+    """
+    return open_dataset(data_dir or self.info['data_dir'], self.hps, self.info)
+
+  def expect_hparams(self, hps: HParams | str) -> None:
+    """Raises ValueError if the run has other hyperparameters than expected.
+
+    Args:
+      hps: as 'name=value,name=value', or an HParams of which all that shapes
+        the model and the format of its data is compared.
+    """
+    expected = self.hps.copy()
+    if isinstance(hps, str):
+      expected.parse(hps)
+    else:
+      for name in MODEL_HPARAMS:
+        expected.set_hparam(name, hps.get(name))
+    differing = [
+      f'{name} is {value!r}, not {expected.get(name)!r}'
+      for name, value in self.hps.values().items()
+      if expected.get(name) != value
+    ]
+    if differing:
+      raise ValueError(
+        f'The run at {self.folder!r} has other hyperparameters: '
+        f'{"; ".join(differing)}. Leave them out, for a run knows its own, or '
+        'name the run that was meant.'
+      )
+
+  @functools.cached_property
+  def _encode(self):
+    return tf.function(
+      self.model.encode,
+      autograph=False,
+      jit_compile=compilation.prefers_xla(),
+    )
+
+  def _encode_z(self, notes, batch_size) -> np.ndarray | None:
+    if not self.model.conditional:
+      return None
+    return self.encode(notes, batch_size=batch_size).z
+
+  def _check_notes(self, notes) -> np.ndarray:
+    notes = self._check_shape(notes)
+    if notes.dtype.kind not in 'biuf' or not np.isfinite(notes).all():
+      raise ValueError(
+        'The notes hold NaN, infinity or what is not a number; remove or '
+        'repair them.'
+      )
+    return notes
+
+  def _check_shape(self, notes) -> np.ndarray:
+    notes = np.asarray(notes)
+    width = self.transforms.seq_width
+    if notes.ndim != 3 or notes.shape[2] != width or 0 in notes.shape:
+      raise ValueError(
+        f'Notes of shape {notes.shape}: expected [N, T, {width}], at least one '
+        'note of one frame.'
+      )
+    return notes
+
+  def _one_hots(self, pitches, num_notes: int | None) -> np.ndarray:
+    pitches = np.asarray(pitches)
+    size = self.hps.context_vec_size
+    if pitches.ndim == 0:
+      pitches = np.repeat(pitches, num_notes or 1)
+    if num_notes not in (None, len(pitches)):
+      raise ValueError(
+        f'{num_notes} notes or latents but {len(pitches)} pitches; give one '
+        'for each, or a number for all.'
+      )
+    if pitches.ndim == 1 and pitches.dtype.kind in 'iu' and len(pitches):
+      if pitches.min() < 0 or pitches.max() >= size:
+        raise ValueError(
+          f'pitches from {pitches.min()} to {pitches.max()}: expected MIDI '
+          f'numbers from 0 to {size - 1}.'
+        )
+      return np.eye(size, dtype=np.float32)[pitches]
+    if (
+      pitches.ndim != 2
+      or pitches.shape[1] != size
+      or not len(pitches)
+      or not ((pitches == 0) | (pitches == 1)).all()
+      or not (pitches.sum(axis=1) == 1).all()
+    ):
+      raise ValueError(
+        f'pitches of dtype {pitches.dtype} and shape {pitches.shape}: expected '
+        f'integers [N] or one-hots [N, {size}], at least one.'
+      )
+    return pitches.astype(np.float32)
+
+
+def load_run(
+  folder: str | os.PathLike[str], hps: HParams | str | None = None
+) -> Run:
+  """Loads a run: everything that is needed to use its trained model.
+
+  Args:
+    folder: the run's folder, `log_root/exp_name`.
+    hps: what the run's hyperparameters should be, if they are known, see
+      `Run.expect_hparams`.
+
+  Returns:
+    The run, with the weights of the best validation cost. If the newest of them
+    are damaged, those before, with a warning in the log.
+
+  Raises:
+    FileNotFoundError: if there is no run, or it has not saved weights yet.
+    CheckpointError: for a file that is missing, damaged, or does not fit.
+    ValueError: if the run has other hyperparameters.
+  """
+  files = checkpoints.read_run(folder)
+  save, (weights, costs) = checkpoints.read_save(
+    folder,
+    checkpoints.BEST,
+    lambda save: (
+      save.read_arrays(checkpoints.WEIGHTS),
+      save.read_json(checkpoints.COSTS),
+    ),
+  )
+  model = Model(files.hps, checkpoints.precision_of(files))
+  source = os.path.join(save.path, checkpoints.WEIGHTS)
+  checkpoints.assign_weights(model, weights, source)
+  run = Run(
+    folder=os.fspath(folder),
+    hps=files.hps,
+    model=model,
+    transforms=files.transforms,
+    info=files.info,
+    step=save.step,
+    costs=costs,
+  )
+  if hps is not None:
+    run.expect_hparams(hps)
+  return run
+
+
+def describe_dataset(
+  dataset: data.NoteDataset, split_seed: int
+) -> dict[str, Any]:
+  """What a run remembers of its data, to open the same again."""
+  info = {
+    'data_dir': os.path.abspath(dataset.data_dir),
+    'split_seed': split_seed,
+    'split_sha256': _split_digest(dataset),
+    'num_notes': {name: len(rows) for name, rows in dataset.rows.items()},
+  }
+  known = (
+    'codec',
+    'checkpoint',
+    'sample_rate',
+    'instruments',
+    'instrument_families',
+  )
+  return info | {k: dataset.info[k] for k in known if k in dataset.info}
+
+
+def open_dataset(
+  data_dir: str | os.PathLike[str], hps: HParams, info: dict[str, Any]
+) -> data.NoteDataset:
+  """Opens the data set that `describe_dataset` described; see `Run`."""
+  dataset = data.open_dataset(data_dir, hps, info['split_seed'])
+  if _split_digest(dataset) != info['split_sha256']:
+    now = {name: len(rows) for name, rows in dataset.rows.items()}
+    raise ValueError(
+      f'{os.fspath(data_dir)!r} holds other notes than the run was trained on: '
+      f'its splits are {now} or in another order, expected '
+      f'{info["num_notes"]}; give the data set of the run with --data_dir.'
+    )
+  expect_same_codec(dataset, info)
+  return dataset
+
+
+def expect_same_codec(dataset: data.NoteDataset, info: dict[str, Any]) -> None:
+  """Raises ValueError if a run knows its codec, and data is of another."""
+  for key in ('codec', 'checkpoint'):
+    expected, found = info.get(key), dataset.info.get(key)
+    if expected not in (None, found):
+      raise ValueError(
+        f'The run was trained on frames of the {key} {expected!r}, but '
+        f'{dataset.data_dir!r} has those of {found!r}; give the data set of '
+        'the run with --data_dir.'
+      )
+
+
+def _split_digest(dataset: data.NoteDataset) -> str:
+  digest = hashlib.sha256()
+  for name in sorted(dataset.rows):
+    digest.update(name.encode())
+    digest.update(np.asarray(dataset.rows[name], '<i8').tobytes())
+  return digest.hexdigest()

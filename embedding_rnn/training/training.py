@@ -1,0 +1,152 @@
+"""Training runs of Embedding RNN."""
+
+from __future__ import annotations
+
+import os
+
+import keras
+import tensorflow as tf
+
+from embedding_rnn.data import dataset as data
+from embedding_rnn.embedding_rnn import Model
+from embedding_rnn.model.hparams import HParams
+from embedding_rnn.model.hparams_check import check_hparams
+from embedding_rnn.model.tf1_checkpoint import restore_tf1_checkpoint
+from embedding_rnn.training import checkpoints, task, trained_run
+from embedding_rnn.training.checkpoints import RunFiles
+from embedding_rnn.training.note_objective import NoteObjective
+from embedding_rnn.training.progress import expect_same_run
+from embedding_rnn.training.trained_run import Run, load_run
+from embedding_rnn.training.trainer import NonFiniteCostError
+
+__all__ = ['NonFiniteCostError', 'train']
+
+SPLIT_SEED = 0  # the same for all runs, so that their costs compare
+
+
+def train(
+  hps: HParams,
+  data_dir: str | os.PathLike[str],
+  run_dir: str | os.PathLike[str],
+  *,
+  resume: bool = False,
+  seed: int = 0,
+  checkpoint_path: str | os.PathLike[str] | None = None,
+  deterministic_ops: bool = False,
+  precision: str = 'float32',
+  strategy: tf.distribute.Strategy | None = None,
+) -> Run:
+  """Trains a model, or goes on with it, up to `hps.num_steps` steps.
+
+  On Ctrl-C or SIGTERM the step is finished and saved before the signal takes
+  its course; a second Ctrl-C stops at once. So it is on SIGUSR2, with which
+  Slurm announces a time limit or preemption, if it has a handler.
+
+  Where workers on several machines train one run, each calls this with the same
+  arguments and must see the same folders. One of them writes. A signal to any
+  stops all, at the latest after `trainer.LOG_EVERY` steps.
+
+  Args:
+    hps: hyperparameters.
+    data_dir: the data set, see `data.open_dataset`.
+    run_dir: the run's folder, `log_root/exp_name`; made if it is not there.
+    resume: go on with the run in the folder, which must then be there and, but
+      for num_steps and save_every, have the same hyperparameters. If it is
+      finished, this returns at once.
+    seed: of weights, batches, noise and dropout, at least 0; `hps.trial` is
+      added to it, so that repeats differ. The split does not depend on it.
+    checkpoint_path: weights to start from: a checkpoint of 2017, or the folder
+      of another run.
+    deterministic_ops: the same bits on every repeat, on GPUs too; on CPUs it is
+      so anyway. TensorFlow has one such switch for the whole process, which
+      stays on.
+    precision: of the large matrix products, 'float32' or 'bfloat16', see
+      `embedding_rnn.Model`; to go on with a run it must be the run's.
+    strategy: how to use several devices; `distribution.choose_strategy()` if
+      None, which takes all there are.
+
+  Returns:
+    The run, with the weights of the best validation cost.
+
+  Raises:
+    FileExistsError: there is a run in the folder, and resume is false.
+    FileNotFoundError: there is none, and resume is true; or no data set.
+    BlockingIOError: another process is training in the folder.
+    NonFiniteCostError: a cost or gradient is not finite.
+    CheckpointError: a file of the run is damaged.
+    ValueError: for bad data or hyperparameters, or a batch that the devices
+      cannot share evenly.
+    RuntimeError: another worker could not start.
+  """
+  check_hparams(hps)
+  task.check_seed(hps, seed)
+  if checkpoint_path is not None:
+    checkpoint_path = os.path.abspath(checkpoint_path)
+  task.train(
+    _NoteRecipe(hps, data_dir, seed, checkpoint_path, precision),
+    run_dir,
+    resume=resume,
+    deterministic_ops=deterministic_ops,
+    strategy=strategy,
+  )
+  return load_run(run_dir)
+
+
+class _NoteRecipe(task.Recipe):
+  """Runs of Embedding RNN; the arguments are those of `train`."""
+
+  kind = checkpoints.EMBEDDING_RNN
+
+  def __init__(self, hps, data_dir, seed, checkpoint_path, precision):
+    self.hps = hps
+    self._data_dir, self._seed = data_dir, seed
+    self._checkpoint_path, self._precision = checkpoint_path, precision
+
+  def begin(self):
+    dataset = data.open_dataset(self._data_dir, self.hps, SPLIT_SEED)
+    transforms = data.fit_transforms(dataset, self.hps)
+    info = trained_run.describe_dataset(dataset, SPLIT_SEED) | {
+      'seed': self._seed,
+      'checkpoint_path': self._checkpoint_path,
+      'precision': self._precision,
+      'version': checkpoints.library_version(),
+    }
+    return RunFiles(self.hps.copy(), transforms, info), dataset
+
+  def expect_same_run(self, run):
+    expect_same_run(
+      run, self.hps, self._seed, self._checkpoint_path, self._precision
+    )
+
+  def open_data(self, run):
+    return trained_run.open_dataset(self._data_dir, self.hps, run.info)
+
+  def make_objective(self, run, data, is_new):
+    seed, precision = run.info['seed'], checkpoints.precision_of(run)
+    if is_new:
+      path = run.info['checkpoint_path']
+      model = _initial_model(run.hps, seed, path, precision)
+    else:
+      model = Model(run.hps, precision)
+    return NoteObjective(model, seed + run.hps.trial, data, run.transforms)
+
+
+def _initial_model(hps, seed, checkpoint_path, precision='float32') -> Model:
+  keras.utils.set_random_seed(seed + hps.trial)
+  model = Model(hps, precision)
+  if checkpoint_path is None:
+    return model
+  if checkpoints.is_run(checkpoint_path):
+    other = load_run(checkpoint_path)
+    try:
+      checkpoints.assign_weights(
+        model, checkpoints.weights_of(other.model), checkpoint_path
+      )
+    except checkpoints.CheckpointError as e:
+      raise ValueError(
+        f"The weights of '{checkpoint_path}' do not fit: it has the "
+        f'hyperparameters {other.hps}. Give those of the model with --hparam.'
+      ) from e
+  else:
+    restore_tf1_checkpoint(model, checkpoint_path)
+  return model

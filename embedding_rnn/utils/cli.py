@@ -1,0 +1,130 @@
+"""What the commands share: their messages, their errors and their tables."""
+
+import functools
+import io
+import logging as python_logging
+import math
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from absl import logging
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# What bad input and bad luck raise; everything else is a defect of ours, and
+# its traceback is welcome.
+_EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
+
+_MAX_WIDTH = 100_000  # characters; more than any table of ours has
+
+
+def report_errors(main: Callable[[Any], object]) -> Callable:
+  """A main function for `absl.app.run` that ends in messages, not tracebacks.
+
+  Messages of any level from INFO on are shown, without a prefix. With
+  --verbosity=1 an error's traceback is shown, too.
+
+  Args:
+    main: takes the command line without its flags, or what a `flags_parser`
+      of `absl.app.run` made of it.
+
+  Returns:
+    A function that gives 0, or, after showing an error, 1.
+  """
+
+  @functools.wraps(main)
+  def reporting(argv: Any) -> int:
+    handler = logging.get_absl_handler()
+    handler.setFormatter(python_logging.Formatter('%(message)s'))
+    logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
+    python_logging.getLogger('tensorflow').addFilter(_is_news)
+    try:
+      if isinstance(argv, list) and len(argv) > 1:
+        raise ValueError(
+          f'Unexpected argument {argv[1]!r}: every option is written '
+          '--name=value; see --help.'
+        )
+      main(argv)
+    except _EXPECTED_ERRORS as error:
+      logging.debug('The error was raised here:', exc_info=True)
+      logging.error('Error: %s', error)
+      return 1
+    except KeyboardInterrupt:
+      logging.error('Interrupted.')
+      return 130
+    return 0
+
+  return reporting
+
+
+def _is_news(record: python_logging.LogRecord) -> bool:
+  # A graph for each batch size and each set of options is what we want.
+  return 'triggered tf.function retracing' not in record.getMessage()
+
+
+def command_line() -> str:
+  """The command that runs now, to be given again in a shell."""
+  main = sys.modules['__main__']
+  spec = getattr(main, '__spec__', None)
+  program = (
+    ['-m', spec.name.removesuffix('.__main__')]
+    if spec
+    else [os.path.relpath(sys.argv[0])]
+  )
+  return shlex.join(['python', *program, *sys.argv[1:]])
+
+
+def make_table(rows: Sequence[Mapping[str, object]]) -> Table:
+  """A table with a column for each key, for the terminal or a live view.
+
+  Args:
+    rows: all with the keys of the first. Floats are shown with three digits
+      after the point, None and NaN as '-'; columns of numbers to the right.
+  """
+  table = Table(
+    box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+  )
+  keys = rows[0] if rows else ()
+  columns = {key: [_cell(row[key]) for row in rows] for key in keys}
+  for key, cells in columns.items():
+    justify = 'right' if all(map(_is_number, cells)) else 'left'
+    table.add_column(Text(key), justify=justify, no_wrap=True)
+  for cells in zip(*columns.values(), strict=True):
+    # As Text, for brackets in names are no markup.
+    table.add_row(*map(Text, cells))
+  return table
+
+
+def format_table(rows: Sequence[Mapping[str, object]]) -> str:
+  """`make_table(rows)` as lines of plain text, as wide as need be."""
+  # Like a file, whatever the terminal, the notebook or the environment.
+  console = Console(
+    file=io.StringIO(),
+    color_system=None,
+    force_terminal=False,
+    force_jupyter=False,
+    width=_MAX_WIDTH,
+  )
+  console.print(make_table(rows))
+  return '\n'.join(
+    line.rstrip() for line in console.file.getvalue().splitlines()
+  )
+
+
+def _cell(value: object) -> str:
+  if value is None or (isinstance(value, float) and math.isnan(value)):
+    return '-'
+  return f'{value:.3f}' if isinstance(value, float) else str(value)
+
+
+def _is_number(cell: str) -> bool:
+  try:
+    float(cell)
+  except ValueError:
+    return cell == '-'
+  return True

@@ -1,0 +1,114 @@
+import io
+import math
+import re
+
+import pytest
+import tensorflow as tf
+from absl import logging
+from rich.console import Console
+
+from embedding_rnn.utils import cli
+
+
+@pytest.fixture(autouse=True)
+def _logging():
+  before = logging.get_verbosity()
+  filters = list(tf.get_logger().filters)
+  yield
+  logging.set_verbosity(before)
+  tf.get_logger().filters = filters
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    ValueError('7 is bad'),
+    FileNotFoundError('7 is bad'),
+    FloatingPointError('7 is bad'),
+  ],
+)
+def test_an_expected_error_becomes_a_message(error, caplog):
+  def main(argv):
+    raise error
+
+  assert cli.report_errors(main)(['command']) == 1
+  assert caplog.messages == ['Error: 7 is bad']
+
+
+def test_a_defect_keeps_its_traceback():
+  def main(argv):
+    raise TypeError('a defect')
+
+  with pytest.raises(TypeError, match='a defect'):
+    cli.report_errors(main)(['command'])
+
+
+def test_stray_arguments_are_refused_before_work(caplog):
+  def main(argv):
+    raise AssertionError('work was begun')
+
+  assert cli.report_errors(main)(['command', 'rnn_size=3']) == 1
+  assert "Unexpected argument 'rnn_size=3'" in caplog.text
+
+
+def test_success_gives_zero_and_interruption_130():
+  def interrupted(argv):
+    raise KeyboardInterrupt
+
+  assert cli.report_errors(lambda argv: None)(['command']) == 0
+  assert cli.report_errors(interrupted)(['command']) == 130
+
+
+def test_graphs_for_several_shapes_are_no_news(caplog):
+  def main(argv):
+    square = tf.function(lambda x: x * x)
+    for size in range(10):
+      square(tf.zeros([size]))
+    tf.get_logger().warning('other news')
+
+  with caplog.at_level('WARNING', logger='tensorflow'):
+    assert cli.report_errors(main)(['command']) == 0
+  assert [m for m in caplog.messages if 'retracing' in m] == []
+  assert 'other news' in caplog.messages
+
+
+def test_a_table_has_aligned_columns():
+  rows = [
+    {
+      'note': 'bass',
+      'MSE': 1.23456,
+      'pitch': 48,
+      'rate': '1e-05',
+      'cents': None,
+    },
+    {
+      'note': 'a flute',
+      'MSE': 12.0,
+      'pitch': 100,
+      'rate': '3',
+      'cents': math.nan,
+    },
+  ]
+  assert cli.format_table(rows).splitlines() == [
+    'note        MSE  pitch   rate  cents',
+    '────────────────────────────────────',
+    'bass      1.235     48  1e-05      -',
+    'a flute  12.000    100      3      -',
+  ]
+
+
+def test_a_table_is_plain_and_whole_whatever_the_terminal(monkeypatch):
+  monkeypatch.setenv('COLUMNS', '40')
+  monkeypatch.setenv('FORCE_COLOR', '1')
+  monkeypatch.setenv('TTY_COMPATIBLE', '1')
+  row = {f'[red]{i}[/red] :smile:': '[bold]name ' * 20 for i in range(40)}
+  heading, _, line = cli.format_table([row]).splitlines()
+  assert re.split(' {2,}', heading) == list(row)
+  assert re.split(' {2,}', line) == [value.strip() for value in row.values()]
+
+
+def test_a_live_table_may_be_empty_and_fits_the_terminal():
+  assert cli.format_table([]) == ''
+  console = Console(file=io.StringIO(), width=30)
+  console.print(cli.make_table([{'run': 'x' * 100, 'step': 3}]))
+  assert all(len(line) <= 30 for line in console.file.getvalue().splitlines())

@@ -1,0 +1,173 @@
+"""Tests of files.py: whole files, and checksums."""
+
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+from embedding_rnn.utils import files
+
+CONTENTS = {'a.json': b'{"x": [1, 2]}', 'b.npz': None, 'c.txt': b'text'}
+
+
+@pytest.fixture
+def folder(tmp_path):
+  files.write_json(tmp_path / 'a.json', {'x': [1, 2]})
+  files.write_arrays(tmp_path / 'b.npz', {'cell/w': np.arange(6.0)})
+  files.write_text(tmp_path / 'c.txt', 'text')
+  files.write_manifest(tmp_path, CONTENTS)
+  return tmp_path
+
+
+def read_all(folder):
+  checked = files.CheckedFolder(folder, 'the fix')
+  arrays = checked.read_arrays('b.npz')
+  return checked.read_json('a.json'), arrays, checked.read('c.txt')
+
+
+def test_round_trip(folder):
+  value, arrays, text = read_all(folder)
+  assert value == {'x': [1, 2]} and text == b'text'
+  np.testing.assert_array_equal(arrays['cell/w'], np.arange(6.0))
+  assert sorted(p.name for p in folder.iterdir()) == [*CONTENTS, files.MANIFEST]
+  manifest = json.loads((folder / files.MANIFEST).read_bytes())
+  for name, digest in manifest.items():
+    content = (folder / name).read_bytes()
+    assert digest == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize('name', [*CONTENTS, files.MANIFEST])
+def test_no_flipped_bit_goes_unseen(folder, name):
+  content = (folder / name).read_bytes()
+  for i in range(0, 8 * len(content), 5):
+    flipped = bytearray(content)
+    flipped[i // 8] ^= 1 << i % 8
+    (folder / name).write_bytes(flipped)
+    with pytest.raises(files.CheckpointError, match='the fix'):
+      read_all(folder)
+  (folder / name).write_bytes(content)
+  read_all(folder)
+
+
+@pytest.mark.parametrize('name', [*CONTENTS, files.MANIFEST])
+def test_truncated_and_missing_files(folder, name):
+  path = folder / name
+  path.write_bytes(path.read_bytes()[:-1])
+  if name != files.MANIFEST:  # There, the last byte is only a line end.
+    with pytest.raises(files.CheckpointError, match=rf'{name}.*truncated'):
+      read_all(folder)
+  path.write_bytes(b'')
+  with pytest.raises(files.CheckpointError, match=name):
+    read_all(folder)
+  path.unlink()
+  with pytest.raises(files.CheckpointError, match=rf'{name}.*is missing'):
+    read_all(folder)
+
+
+def test_files_of_another_kind(folder):
+  with (folder / 'pickle.npz').open('wb') as file:
+    np.save(file, np.array([{}]), allow_pickle=True)
+  (folder / 'list.json').write_text('[1]')
+  files.write_manifest(folder, ('pickle.npz', 'list.json'))
+  checked = files.CheckedFolder(folder, 'the fix')
+  with pytest.raises(files.CheckpointError, match=r'pickle\.npz.*not an .npz'):
+    checked.read_arrays('pickle.npz')
+  with pytest.raises(files.CheckpointError, match=r'list\.json.*JSON object'):
+    checked.read_json('list.json')
+  with pytest.raises(files.CheckpointError, match='does not list a'):
+    checked.read('a.json')
+
+
+def test_a_failed_write_changes_nothing(folder):
+  before = {p.name: p.read_bytes() for p in folder.iterdir()}
+  with (
+    pytest.raises(KeyError),
+    files.replacing(folder / 'c.txt') as temporary,
+  ):
+    temporary.write_text('half of')
+    raise KeyError
+  with (
+    pytest.raises(KeyError),
+    files.replacing_folder(folder / 'new') as temporary,
+  ):
+    files.write_text(temporary / 'x', 'half of')
+    raise KeyError
+  assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_folders_are_replaced_whole(tmp_path):
+  for text in ('old', 'new'):
+    with files.replacing_folder(tmp_path / 'save') as temporary:
+      (temporary / text).mkdir()
+      files.write_text(temporary / text / 'x.txt', text)
+  assert [p.name for p in tmp_path.iterdir()] == ['save']
+  names = [str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*.txt')]
+  assert names == ['save/new/x.txt']
+  assert [p.name for p in (tmp_path / 'save').iterdir()] == ['new']
+
+
+def test_what_is_on_the_disk_when(tmp_path, monkeypatch):
+  """Power cuts: content comes before names, and names before the next step."""
+  happened = []
+
+  def name(path):
+    # Such as .save.77.tmp/.x.77.tmp
+    parts = pathlib.Path(path).relative_to(tmp_path).parts
+    return '/'.join(re.sub(r'\.\d+\.', '.N.', part) for part in parts) or '.'
+
+  def record(action, *paths, original):
+    happened.append((action, *map(name, paths)))
+    return original(*paths)
+
+  def fsync(descriptor, original=os.fsync):
+    happened.append(('sync', name(os.readlink(f'/dev/fd/{descriptor}'))))
+    original(descriptor)
+
+  monkeypatch.setattr(os, 'fsync', fsync)
+  for action in ('rename', 'replace', 'rmdir', 'unlink'):
+    original = getattr(os, action)
+    monkeypatch.setattr(
+      os, action, functools.partial(record, action, original=original)
+    )
+  files.make_folder(tmp_path / 'a' / 'b')
+  assert happened == [('sync', 'a'), ('sync', '.')]
+  files.write_text(tmp_path / 'x', 'text')
+  for _ in range(2):
+    happened.clear()
+    with files.replacing_folder(tmp_path / 'save') as temporary:
+      files.write_text(temporary / 'x', 'text')
+  new, old = '.save.N.tmp', '.save.N.old.tmp'
+  write_x = [
+    ('sync', f'{new}/.x.N.tmp'),
+    ('replace', f'{new}/.x.N.tmp', f'{new}/x'),
+    ('sync', new),
+  ]
+  happened = [
+    event
+    for event in happened
+    if event[0] != 'unlink' or 'tmp/.' not in event[1]
+  ]
+  assert happened == [
+    *write_x,
+    ('sync', f'{new}/x'),
+    ('sync', new),
+    ('rename', 'save', old),
+    ('rename', new, 'save'),
+    ('sync', '.'),
+    ('unlink', f'{old}/x'),
+    ('rmdir', old),
+  ]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+  (tmp_path / '.save-1.77.tmp').mkdir()
+  (tmp_path / '.save-1.77.tmp' / 'weights.npz').write_text('half of')
+  (tmp_path / '.a.json.77.tmp').write_text('half of')
+  (tmp_path / 'a.json').write_text('{}')
+  files.remove_temporaries(tmp_path)
+  assert [p.name for p in tmp_path.iterdir()] == ['a.json']

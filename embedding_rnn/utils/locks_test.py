@@ -1,0 +1,43 @@
+import subprocess
+import sys
+import threading
+
+from embedding_rnn.utils import locks
+
+_HOLD = """
+import pathlib, sys
+from embedding_rnn.utils import locks
+with locks.exclusive(pathlib.Path(sys.argv[1])):
+  print('in', flush=True)
+  sys.stdin.read()
+"""
+
+
+def test_a_lock_tells_its_process_and_ends_with_it(tmp_path):
+  path = tmp_path / 'lock'
+  assert locks.process_in(path) is None
+  with subprocess.Popen(
+    [sys.executable, '-c', _HOLD, path],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+  ) as process:
+    assert process.stdout.readline() == b'in\n'
+    assert locks.process_in(path) == process.pid
+    process.kill()
+  assert locks.process_in(path) is None
+
+
+def test_others_wait(tmp_path):
+  path, order = tmp_path / 'lock', []
+
+  def other():
+    with locks.exclusive(path):
+      order.append('other')
+
+  thread = threading.Thread(target=other)
+  with locks.exclusive(path):
+    thread.start()
+    thread.join(0.2)
+    order.append('first')
+  thread.join()
+  assert order == ['first', 'other']
