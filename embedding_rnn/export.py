@@ -25,7 +25,6 @@ from absl import app, flags, logging
 
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.decoder import Decoder
-from embedding_rnn.synthesize import outputs
 from embedding_rnn.training import checkpoints
 from embedding_rnn.training.trained_run import Run, load_run
 from embedding_rnn.utils import cli, files
@@ -73,7 +72,7 @@ def export_run(run: Run, output_dir: str | os.PathLike[str]) -> pathlib.Path:
     raise FileExistsError(
       f"'{output_dir}' exists already; choose another output_dir."
     )
-  outputs.make_output_dir(output_dir.parent)
+  files.make_output_dir(output_dir.parent)
   servable = _Servable(run)  # It holds weights that graphs do not keep alive.
   functions = {
     name: tf.function(function, autograph=False).get_concrete_function(**inputs)

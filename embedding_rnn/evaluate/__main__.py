@@ -31,8 +31,8 @@ from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.evaluate import measures
 from embedding_rnn.experiments import report
+from embedding_rnn.figures import drawing
 from embedding_rnn.nsynth import codec
-from embedding_rnn.synthesize import outputs
 from embedding_rnn.training import checkpoints
 from embedding_rnn.training.trained_run import Run, load_run
 from embedding_rnn.utils import cli, files
@@ -120,7 +120,7 @@ def evaluate_runs(
     try:
       checkpoints.expect_run(folder)
       target = output_dirs[name] if output_dirs else folder
-      target = outputs.make_output_dir(target)
+      target = files.make_output_dir(target)
       results[name] = evaluate_run(folder)
       measures.write_metrics(target, results[name])
     except Exception as error:  # such as a GPU's memory that is too small
@@ -198,7 +198,7 @@ def _draw_errors(results: Mapping[str, Any], folder: pathlib.Path) -> None:
   errors = {name: values for name, values in errors.items() if values}
   if errors:
     figure = figures.errors_figure(errors, title='Held-out notes')
-    outputs.write_figure(folder / 'errors.png', figure)
+    drawing.write_figure(folder / 'errors.png', figure)
 
 
 def define_flags() -> None:
@@ -241,7 +241,7 @@ def main(argv: list[str]) -> None:
       'Set --run_dir to the folder of a trained run, or of several.'
     )
   run_dirs = report.find_runs(args.run_dir)
-  folder = outputs.make_output_dir(args.output_dir or args.run_dir)
+  folder = files.make_output_dir(args.output_dir or args.run_dir)
   is_sweep = pathlib.Path(args.run_dir) not in run_dirs.values()
   output_dirs = None
   if args.output_dir is not None:

@@ -153,7 +153,7 @@ def test_a_run_in_a_folder_that_cannot_be_written_is_not_evaluated(
   def refuse(folder):
     raise OSError(f'Cannot write to {folder}.')
 
-  monkeypatch.setattr(evaluate.outputs, 'make_output_dir', refuse)
+  monkeypatch.setattr(evaluate.files, 'make_output_dir', refuse)
   monkeypatch.setattr(evaluate, 'load_run', None)
   results = evaluate.evaluate_runs({'small': logs / 'small'})
   assert results['failed']['small'].startswith('Cannot write to')

@@ -130,7 +130,7 @@ class Job:
     """Whether a run is trained to its end."""
     try:
       state = progress.read_progress(self.run_folder(run_name)).state
-    except (FileNotFoundError, files.CheckpointError):
+    except (FileNotFoundError, files.DamagedFileError):
       return False
     return state.is_finished(self.runs[run_name])
 
@@ -192,7 +192,7 @@ def read_job(folder: str | os.PathLike[str]) -> Job:
 
   Raises:
     FileNotFoundError: if there is no such job.
-    CheckpointError: if its file is damaged.
+    DamagedFileError: if its file is damaged.
   """
   path = pathlib.Path(folder) / _JOB
   try:
@@ -213,7 +213,7 @@ def read_job(folder: str | os.PathLike[str]) -> Job:
       values['host'],
     )
   except (ValueError, TypeError, KeyError, AttributeError) as error:
-    raise files.CheckpointError(
+    raise files.DamagedFileError(
       f"'{path}' is damaged, or of another version: {error}; the runs are safe "
       'in their own folders: submit the experiment again to go on with them.'
     ) from error
@@ -229,7 +229,7 @@ def find_job(log_root: str | os.PathLike[str], name: str | None) -> Job:
   Raises:
     FileNotFoundError: if there is no such job, with the names of those that
       there are.
-    CheckpointError: if its file is damaged.
+    DamagedFileError: if its file is damaged.
   """
   if name and (pathlib.Path(name) / _JOB).is_file():
     return read_job(pathlib.Path(name).absolute())

@@ -7,7 +7,7 @@ from embedding_rnn.experiments import job as jobs
 from embedding_rnn.experiments.job import Settings
 from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.model.hparams import default_hps
-from embedding_rnn.utils.files import CheckpointError
+from embedding_rnn.utils.files import DamagedFileError
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_damage_is_named(job, damage):
   values = json.loads(path.read_text())
   damage(values)
   path.write_text(json.dumps(values))
-  with pytest.raises(CheckpointError, match=r'job\.json.*damaged'):
+  with pytest.raises(DamagedFileError, match=r'job\.json.*damaged'):
     jobs.read_job(job.folder)
 
 

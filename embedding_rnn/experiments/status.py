@@ -16,7 +16,7 @@ from embedding_rnn.experiments import local, slurm
 from embedding_rnn.experiments.job import Activity, History, Job
 from embedding_rnn.training import progress
 from embedding_rnn.utils import cli
-from embedding_rnn.utils.files import CheckpointError
+from embedding_rnn.utils.files import DamagedFileError
 
 # Each has complete(resources), submit, activities and cancel.
 ENGINES: Mapping[str, types.ModuleType] = {
@@ -87,7 +87,7 @@ def _read_run(
     run = progress.read_progress(job.run_folder(name))
   except FileNotFoundError:
     pass  # not begun
-  except CheckpointError as error:
+  except DamagedFileError as error:
     damage = str(error)
   else:
     state, step = run.state, run.step

@@ -10,7 +10,7 @@ from embedding_rnn.experiments.status import RunStatus
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.training import progress
 from embedding_rnn.training.progress import State
-from embedding_rnn.utils.files import CheckpointError
+from embedding_rnn.utils.files import DamagedFileError
 
 
 class Engine:
@@ -123,7 +123,7 @@ def test_a_finished_run_whatever_slurm_says(job, engine, monkeypatch):
 
 
 def test_damage_and_silence_do_not_break_the_table(job, engine, monkeypatch):
-  set_progress(monkeypatch, job, error=CheckpointError('run.json is damaged'))
+  set_progress(monkeypatch, job, error=DamagedFileError('run.json is damaged'))
   engine.activity = Activity('RUNNING', 'node')
   assert (
     read(job).note == 'run.json is damaged' and read(job).state == 'RUNNING'

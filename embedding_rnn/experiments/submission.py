@@ -27,7 +27,7 @@ from embedding_rnn.experiments.worker import train_run
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.training import checkpoints, progress
 from embedding_rnn.utils import locks
-from embedding_rnn.utils.files import CheckpointError
+from embedding_rnn.utils.files import DamagedFileError
 
 __all__ = [
   'Resources',
@@ -51,7 +51,7 @@ def is_finished(run_name: str, hps: HParams, settings: Settings) -> bool:
 
   Raises:
     ValueError: if there is another run of this name.
-    CheckpointError: if a file of the run is damaged.
+    DamagedFileError: if a file of the run is damaged.
     BlockingIOError: if a process is training it.
   """
   folder = pathlib.Path(settings.log_root, run_name)
@@ -100,7 +100,7 @@ def submit(
       other hyperparameters or another seed.
     FileExistsError: if a run is in another job that is not at an end.
     BlockingIOError: if a process is training one of the runs.
-    CheckpointError: if a file of a run is damaged.
+    DamagedFileError: if a file of a run is damaged.
     ConnectionError: if the scheduler of another job does not answer.
   """
   engine = ENGINES[resources.cluster]
@@ -164,7 +164,7 @@ def _expect_idle(
   for folder in jobs.list_jobs(root):
     try:
       job = jobs.read_job(folder)
-    except CheckpointError as error:
+    except DamagedFileError as error:
       logging.warning('%s', error)
       continue
     shared = [name for name in job.runs if name in run_names]

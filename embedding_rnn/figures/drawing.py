@@ -4,6 +4,7 @@ Panels are placed by the inch. The layout engines of matplotlib would draw each
 page once more to measure its texts, which takes longer than the drawing.
 """
 
+import pathlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
+
+from embedding_rnn.utils import files
 
 DPI = 100
 # Of Okabe and Ito's palette, which colour-blind people can tell apart; dashes
@@ -25,6 +28,7 @@ RECONSTRUCTION_LINE = {
 }
 TIME_LABEL = 'time (s)'
 
+_PNG = {'compress_level': 1}  # half the time, for files a fifth larger
 _BAR_WIDTH = 0.14  # inches, as all lengths here
 _TITLE_OFFSET = 0.12
 _MAX_INTERVALS = 5  # between ticks, which take most of the time of drawing
@@ -189,3 +193,9 @@ def _check_finite(array: np.ndarray, name: str) -> np.ndarray:
       f'{name} is {array[where]} at {list(where)}: expected finite numbers.'
     )
   return array
+
+
+def write_figure(path: pathlib.Path, figure: Figure) -> None:
+  """Writes a .png file."""
+  with files.replacing(path) as temporary:
+    figure.savefig(temporary, format='png', pil_kwargs=_PNG)

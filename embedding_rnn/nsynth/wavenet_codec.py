@@ -36,7 +36,7 @@ class WaveNetCodec(Codec):
       checkpoint; a run knows its own.
 
   Raises:
-    CheckpointError: for a run that is damaged, or of another model.
+    DamagedFileError: for a run that is damaged, or of another model.
   """
 
   name = 'wavenet'

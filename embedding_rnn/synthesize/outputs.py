@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import functools
-import io
-import os
 import pathlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
-import soundfile
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -20,17 +16,16 @@ from embedding_rnn import figures
 from embedding_rnn.audio import metrics
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data.transforms import WhitenedPCA
+from embedding_rnn.figures import drawing
 from embedding_rnn.synthesize.piece import Piece
-from embedding_rnn.utils import files
+from embedding_rnn.utils import wav
 
 MADE, ORIGINAL = 'made', 'original'
 NUM_SHOWN = 6  # notes that one can still see side by side, as in 2017
 
-_MAX_PEAK = 0.99  # of full scale
 _CHUNK_SIZE = 16  # pieces that are decoded together
 _PITCH_RESOLUTION_CENTS = 5.0  # 2 would take seven times as long
 _FEW_PIECES = 4  # are drawn before other processes have started
-_PNG = {'compress_level': 1}  # half the time, for files a fifth larger
 
 
 class Style(NamedTuple):
@@ -72,21 +67,6 @@ class DecodedPiece(NamedTuple):
 def mix_key(alpha: float) -> str:
   """What a mix is called."""
   return f'mix_{alpha:.2f}'
-
-
-def make_output_dir(output_dir: str | os.PathLike[str]) -> pathlib.Path:
-  """Makes a folder if need be; an OSError says if nothing can be written."""
-  folder = pathlib.Path(output_dir)
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-      pass
-  except OSError as error:
-    raise OSError(
-      f'Cannot write to the folder {os.fspath(output_dir)!r} '
-      f'({error.strerror}); choose another output_dir.'
-    ) from error
-  return folder
 
 
 def choose_style(
@@ -205,9 +185,9 @@ def _write_piece(
   made_suffix = '_reconstruction' if piece.view else ''
   for key, audio in audios.items():
     suffix = made_suffix if key == MADE else f'_{key}'
-    record['audio'][key] = write_audio(
-      folder / f'{piece.name}{suffix}.wav', audio, style.timing['sample_rate']
-    )
+    path = folder / f'{piece.name}{suffix}.wav'
+    gain_db = wav.write_wav(path, audio, style.timing['sample_rate'])
+    record['audio'][key] = {'file': path.name, 'gain_db': gain_db}
     if key in (MADE, ORIGINAL):
       cents = metrics.pitch_error_cents(
         audio,
@@ -224,7 +204,7 @@ def _write_piece(
     )
   for label, draw in _figures(decoded, style).items():
     name = f'{piece.name}_{label}.png'
-    write_figure(folder / name, draw(title=piece.title))
+    drawing.write_figure(folder / name, draw(title=piece.title))
     record['figures'][label] = name
   return record
 
@@ -338,34 +318,5 @@ def write_overviews(
     'reconstructions': channels(made, title='Their reconstructions'),
   }
   for label, figure in drawn.items():
-    write_figure(folder / f'{label}.png', figure)
+    drawing.write_figure(folder / f'{label}.png', figure)
   return {label: f'{label}.png' for label in drawn}
-
-
-def write_figure(path: pathlib.Path, figure: Figure) -> None:
-  """Writes a .png file."""
-  with files.replacing(path) as temporary:
-    figure.savefig(temporary, format='png', pil_kwargs=_PNG)
-
-
-def write_audio(
-  path: pathlib.Path, audio: np.ndarray, sample_rate: int
-) -> dict[str, Any]:
-  """Writes a 16-bit .wav file, at the audio's own level if its peak fits.
-
-  Args:
-    path: of the file.
-    audio: `[samples]`.
-    sample_rate: in Hz.
-
-  Returns:
-    Its name as 'file', and the 'gain_db'.
-  """
-  peak = float(np.abs(audio).max())
-  gain = _MAX_PEAK / max(peak, _MAX_PEAK)
-  content = io.BytesIO()  # for soundfile cannot tell a full disk
-  soundfile.write(
-    content, audio * gain, sample_rate, subtype='PCM_16', format='WAV'
-  )
-  files.write_bytes(path, content.getvalue())
-  return {'file': path.name, 'gain_db': 20.0 * float(np.log10(gain))}

@@ -85,7 +85,7 @@ def synthesize(
   plan.check(run, dataset.frames.shape[1])
   codec = _check_codec(run, dataset, codec)
   sources = _Sources(dataset, plan)
-  folder = outputs.make_output_dir(output_dir)
+  folder = files.make_output_dir(output_dir)
   made = list(_make(run, sources, plan))
   style = outputs.choose_style(made, codec, run.transforms.pca)
   decoded = outputs.decode(made, None if just_figures else codec, plan.alphas)

@@ -28,12 +28,12 @@ from absl import logging
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.hparams import HParams, default_hps
 from embedding_rnn.utils import files
-from embedding_rnn.utils.files import CheckpointError
+from embedding_rnn.utils.files import DamagedFileError
 
 if TYPE_CHECKING:  # else, reading a run's progress would take seconds
   import keras
 
-__all__ = ['CheckpointError']
+__all__ = ['DamagedFileError']
 
 HPARAMS, TRANSFORMS, INFO = 'hparams.json', 'transforms.npz', 'run.json'
 WEIGHTS, COSTS, HISTORY = 'weights.npz', 'costs.json', 'history.csv'
@@ -132,7 +132,7 @@ def read_run(
 
   Raises:
     FileNotFoundError: if there is no such folder, or it is not a run's.
-    CheckpointError: for a file that is missing or damaged, or a run of another
+    DamagedFileError: for a file that is missing or damaged, or a run of another
       model.
   """
   folder = expect_run(folder)
@@ -140,7 +140,7 @@ def read_run(
   info = checked.read_json(INFO)
   found = info.get('kind', EMBEDDING_RNN)
   if kind not in (None, found):
-    raise CheckpointError(
+    raise DamagedFileError(
       f"The run at '{folder}' is of the model {found}, expected {kind}; name "
       'another run.'
     )
@@ -238,7 +238,7 @@ def read_save(
 
   Raises:
     FileNotFoundError: if there is no save of this kind.
-    CheckpointError: if all are damaged.
+    DamagedFileError: if all are damaged.
   """
   saves = list_saves(folder, kind)
   if not saves:
@@ -250,13 +250,13 @@ def read_save(
   for save in reversed(saves):
     try:
       content = read(files.CheckedFolder(save.path, _RESTORE))
-    except CheckpointError as error:
+    except DamagedFileError as error:
       errors.append(str(error))
       continue
     for error in errors:
       logging.warning("Using '%s' instead: %s", save.path, error)
     return save, content
-  raise CheckpointError(
+  raise DamagedFileError(
     f"No {kind}-* save of the run at '{folder}' is whole: " + ' '.join(errors)
   )
 
@@ -275,7 +275,7 @@ def warn_of_damage(folder: str | os.PathLike[str], used: Save) -> None:
   for save in earlier + list_saves(folder, BEST):
     try:
       files.CheckedFolder(save.path, _RESTORE).check()
-    except CheckpointError as error:
+    except DamagedFileError as error:
       logging.warning('Not needed to go on, but damaged: %s', error)
 
 
@@ -301,7 +301,7 @@ def assign_weights(model: keras.Model, arrays: dict, source: str) -> None:
     source: where they come from, for the error.
 
   Raises:
-    CheckpointError: naming each array that is missing, left over, of another
+    DamagedFileError: naming each array that is missing, left over, of another
       shape, or not finite. The model is then unchanged.
   """
   _assign(_by_name(model.weights), arrays, source)
@@ -344,7 +344,7 @@ def _assign(variables: dict, arrays: dict, source: str) -> None:
     elif array.dtype.kind not in 'iuf' or not np.isfinite(array).all():
       wrong.append(f'{name} holds what is not a finite number')
   if wrong:
-    raise CheckpointError(
+    raise DamagedFileError(
       f"'{source}' does not fit the run's hyperparameters: "
       + '; '.join(sorted(wrong))
       + f'; {_RESTORE}.'

@@ -11,7 +11,7 @@ from embedding_rnn import embedding_rnn
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.training import checkpoints
-from embedding_rnn.training.checkpoints import BEST, LAST, CheckpointError
+from embedding_rnn.training.checkpoints import BEST, LAST, DamagedFileError
 from embedding_rnn.utils import files
 
 TINY = (
@@ -89,14 +89,14 @@ def test_damaged_files_of_a_run(folder, name):
   path = folder / name
   content = path.read_bytes()
   path.write_bytes(content[: len(content) // 2])
-  with pytest.raises(CheckpointError, match=name):
+  with pytest.raises(DamagedFileError, match=name):
     checkpoints.read_run(folder)
   path.write_bytes(content[:-2] + bytes([content[-2] ^ 4]) + content[-1:])
-  with pytest.raises(CheckpointError, match=name):
+  with pytest.raises(DamagedFileError, match=name):
     checkpoints.read_run(folder)
   write(folder, LAST, 1)  # Or without a manifest it is no run.
   path.unlink()
-  with pytest.raises(CheckpointError, match=rf"{name}' is missing.*restore"):
+  with pytest.raises(DamagedFileError, match=rf"{name}' is missing.*restore"):
     checkpoints.read_run(folder)
 
 
@@ -148,7 +148,7 @@ def test_the_previous_save_stands_in(folder, warnings, name, damage):
       (message,) = warnings
       assert 'last-00000004' in message
       assert 'last-00000008/' in message
-  with pytest.raises(CheckpointError) as info:
+  with pytest.raises(DamagedFileError) as info:
     read(folder, LAST)
   assert 'last-00000008/' in str(info.value)
   assert 'last-00000004/' in str(info.value)
@@ -211,7 +211,7 @@ def test_arrays_that_do_not_fit():
     (good | {bias: np.array([0, np.nan])}, f'{bias} holds what is not a fin'),
     (good | {bias: np.array(['a', 'b'])}, f'{bias} holds what is not a fin'),
   ):
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(DamagedFileError, match=message):
       checkpoints.assign_weights(model, arrays, 'file')
     for name, array in checkpoints.weights_of(model).items():
       np.testing.assert_array_equal(array, good[name])

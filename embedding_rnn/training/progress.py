@@ -11,7 +11,7 @@ from typing import Any
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import files
-from embedding_rnn.utils.files import CheckpointError
+from embedding_rnn.utils.files import DamagedFileError
 
 STATE = 'state.json'
 
@@ -84,11 +84,11 @@ def read_progress(run_dir: str | os.PathLike[str]) -> Progress:
 
   Raises:
     FileNotFoundError: if there is no run in the folder.
-    CheckpointError: if a file of the run is damaged.
+    DamagedFileError: if a file of the run is damaged.
   """
   try:
     return _read(pathlib.Path(run_dir))
-  except CheckpointError:
+  except DamagedFileError:
     # Training may just have replaced what was to be read.
     return _read(pathlib.Path(run_dir))
 

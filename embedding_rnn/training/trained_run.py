@@ -382,7 +382,7 @@ def load_run(
 
   Raises:
     FileNotFoundError: if there is no run, or it has not saved weights yet.
-    CheckpointError: for a file that is missing, damaged, or does not fit.
+    DamagedFileError: for a file that is missing, damaged, or does not fit.
     ValueError: if the run has other hyperparameters.
   """
   files = checkpoints.read_run(folder)

@@ -104,7 +104,7 @@ def test_damaged_weights(original, tmp_path):
   weights.write_bytes(weights.read_bytes()[:-1])
   assert embedding_rnn.load_run(folder).step == 10
   shutil.rmtree(folder / 'best-00000010')
-  with pytest.raises(checkpoints.CheckpointError, match=r'weights\.npz'):
+  with pytest.raises(checkpoints.DamagedFileError, match=r'weights\.npz'):
     embedding_rnn.load_run(folder)
   # Whole, but of another model.
   checkpoints.write_save(
@@ -113,7 +113,9 @@ def test_damaged_weights(original, tmp_path):
     30,
     {'weights.npz': {'head/bias': np.zeros(2)}, 'costs.json': {}},
   )
-  with pytest.raises(checkpoints.CheckpointError, match=r'head/bias is \(2,\)'):
+  with pytest.raises(
+    checkpoints.DamagedFileError, match=r'head/bias is \(2,\)'
+  ):
     embedding_rnn.load_run(folder)
 
 

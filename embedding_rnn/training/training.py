@@ -73,7 +73,7 @@ def train(
     FileNotFoundError: there is none, and resume is true; or no data set.
     BlockingIOError: another process is training in the folder.
     NonFiniteCostError: a cost or gradient is not finite.
-    CheckpointError: a file of the run is damaged.
+    DamagedFileError: a file of the run is damaged.
     ValueError: for bad data or hyperparameters, or a batch that the devices
       cannot share evenly.
     RuntimeError: another worker could not start.
@@ -142,7 +142,7 @@ def _initial_model(hps, seed, checkpoint_path, precision='float32') -> Model:
       checkpoints.assign_weights(
         model, checkpoints.weights_of(other.model), checkpoint_path
       )
-    except checkpoints.CheckpointError as e:
+    except checkpoints.DamagedFileError as e:
       raise ValueError(
         f"The weights of '{checkpoint_path}' do not fit: it has the "
         f'hyperparameters {other.hps}. Give those of the model with --hparam.'

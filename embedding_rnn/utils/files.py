@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -32,8 +33,23 @@ ARRAY_DAMAGE = (
 )
 
 
-class CheckpointError(ValueError):
+class DamagedFileError(ValueError):
   """A file of a run is missing, damaged, or not what was expected."""
+
+
+def make_output_dir(output_dir: str | os.PathLike[str]) -> pathlib.Path:
+  """Makes a folder if need be; an OSError says if nothing can be written."""
+  folder = pathlib.Path(output_dir)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+      pass
+  except OSError as error:
+    raise OSError(
+      f'Cannot write to the folder {os.fspath(output_dir)!r} '
+      f'({error.strerror}); choose another output_dir.'
+    ) from error
+  return folder
 
 
 @contextlib.contextmanager
@@ -193,7 +209,7 @@ class CheckedFolder:
     fix: what a user can do about damage; the end of each message.
 
   Raises:
-    CheckpointError: for a missing or damaged manifest.
+    DamagedFileError: for a missing or damaged manifest.
   """
 
   def __init__(self, folder: pathlib.Path, fix: str):
@@ -205,15 +221,15 @@ class CheckedFolder:
       raise self.error(MANIFEST, 'is damaged: expected a SHA-256 for each file')
     self._digests = digests
 
-  def error(self, name: str, problem: str) -> CheckpointError:
+  def error(self, name: str, problem: str) -> DamagedFileError:
     """An error about a file, to be raised."""
-    return CheckpointError(f"'{self.folder / name}' {problem}; {self._fix}.")
+    return DamagedFileError(f"'{self.folder / name}' {problem}; {self._fix}.")
 
   def read(self, name: str) -> bytes:
     """The content of a file.
 
     Raises:
-      CheckpointError: if it is missing, or its SHA-256 is another.
+      DamagedFileError: if it is missing, or its SHA-256 is another.
     """
     if name not in self._digests:
       raise self.error(MANIFEST, f'is damaged: it does not list {name}')

@@ -48,7 +48,7 @@ def test_no_flipped_bit_goes_unseen(folder, name):
     flipped = bytearray(content)
     flipped[i // 8] ^= 1 << i % 8
     (folder / name).write_bytes(flipped)
-    with pytest.raises(files.CheckpointError, match='the fix'):
+    with pytest.raises(files.DamagedFileError, match='the fix'):
       read_all(folder)
   (folder / name).write_bytes(content)
   read_all(folder)
@@ -59,13 +59,13 @@ def test_truncated_and_missing_files(folder, name):
   path = folder / name
   path.write_bytes(path.read_bytes()[:-1])
   if name != files.MANIFEST:  # There, the last byte is only a line end.
-    with pytest.raises(files.CheckpointError, match=rf'{name}.*truncated'):
+    with pytest.raises(files.DamagedFileError, match=rf'{name}.*truncated'):
       read_all(folder)
   path.write_bytes(b'')
-  with pytest.raises(files.CheckpointError, match=name):
+  with pytest.raises(files.DamagedFileError, match=name):
     read_all(folder)
   path.unlink()
-  with pytest.raises(files.CheckpointError, match=rf'{name}.*is missing'):
+  with pytest.raises(files.DamagedFileError, match=rf'{name}.*is missing'):
     read_all(folder)
 
 
@@ -75,11 +75,11 @@ def test_files_of_another_kind(folder):
   (folder / 'list.json').write_text('[1]')
   files.write_manifest(folder, ('pickle.npz', 'list.json'))
   checked = files.CheckedFolder(folder, 'the fix')
-  with pytest.raises(files.CheckpointError, match=r'pickle\.npz.*not an .npz'):
+  with pytest.raises(files.DamagedFileError, match=r'pickle\.npz.*not an .npz'):
     checked.read_arrays('pickle.npz')
-  with pytest.raises(files.CheckpointError, match=r'list\.json.*JSON object'):
+  with pytest.raises(files.DamagedFileError, match=r'list\.json.*JSON object'):
     checked.read_json('list.json')
-  with pytest.raises(files.CheckpointError, match='does not list a'):
+  with pytest.raises(files.DamagedFileError, match='does not list a'):
     checked.read('a.json')
 
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import soundfile
 from absl import logging
 
 from embedding_rnn.nsynth import mu_law
-from embedding_rnn.utils import files, locks
+from embedding_rnn.utils import files, locks, wav
 
 SETTINGS = 'generation.json'
 PARTIAL = 'partial'
@@ -121,14 +119,20 @@ class GenerationFolder:
   def finish(self, notes: Mapping[str, np.ndarray]) -> None:
     """Writes the codes `[n]` of finished notes; nothing is partial then."""
     for name, codes in notes.items():
-      _write_wav(self.note_path(name), codes)
+      wav.write_wav(
+        self.note_path(name), mu_law.decode(codes).numpy(), SAMPLE_RATE
+      )
     files.remove_folder(self.path / PARTIAL)
 
   def write_partial(self, notes: Mapping[str, Partial]) -> None:
     """Writes what there is of notes, instead of what there was."""
     with files.replacing_folder(self.path / PARTIAL) as folder:
       for name, partial in notes.items():
-        _write_wav(folder / f'{name}.wav', partial.codes)
+        wav.write_wav(
+          folder / f'{name}.wav',
+          mu_law.decode(partial.codes).numpy(),
+          SAMPLE_RATE,
+        )
         files.write_arrays(folder / f'{name}.npz', partial._asdict())
       files.write_manifest(folder, [f'{name}.npz' for name in notes])
 
@@ -143,7 +147,7 @@ class GenerationFolder:
       return {
         name: Partial(**checked.read_arrays(f'{name}.npz')) for name in begun
       }
-    except files.CheckpointError as error:
+    except files.DamagedFileError as error:
       logging.warning('%s', error)
       return {}
 
@@ -161,14 +165,5 @@ def _digest(frames: np.ndarray) -> str:
   return hashlib.sha256(np.asarray(frames, '<f4').tobytes()).hexdigest()
 
 
-def _write_wav(path, codes):
-  # By way of memory, for what the library raises on a full disk is no OSError.
-  content = io.BytesIO()
-  soundfile.write(
-    content,
-    mu_law.decode(codes).numpy(),
-    SAMPLE_RATE,
-    subtype='PCM_16',
-    format='WAV',
-  )
-  files.write_bytes(path, content.getvalue())
+def _write_codes(path, codes):
+  wav.write_wav(path, mu_law.decode(codes).numpy(), SAMPLE_RATE)

@@ -24,7 +24,6 @@ from embedding_rnn.nsynth.generate.folder import (
   Partial,
 )
 from embedding_rnn.nsynth.wavenet import WaveNetAutoencoder
-from embedding_rnn.synthesize import outputs
 from embedding_rnn.utils import files
 
 # Between two looks at the clock about 512 samples are generated.
@@ -114,7 +113,7 @@ def generate_notes(
         f'Note {name!r}: expected a name of at most {_MAX_NAME_BYTES} bytes, '
         'for files are called by it.'
       )
-  folder = GenerationFolder(outputs.make_output_dir(output_dir))
+  folder = GenerationFolder(files.make_output_dir(output_dir))
   with folder.in_use():
     model.build()
     settings = {

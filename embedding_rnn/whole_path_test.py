@@ -1,8 +1,6 @@
 """The whole path at tiny size: wav, frames, a model of them, and wav again."""
 
-import errno
 import json
-import os
 
 import numpy as np
 import pytest
@@ -15,9 +13,8 @@ from embedding_rnn.nsynth import codec as codec_choice
 from embedding_rnn.nsynth.conftest import eagerly, tiny_hps
 from embedding_rnn.nsynth.train import training as autoencoder_training
 from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
-from embedding_rnn.synthesize import outputs, synthesis
+from embedding_rnn.synthesize import synthesis
 from embedding_rnn.training import checkpoints, training
-from embedding_rnn.utils import files
 
 NUM_FRAMES = 16  # of 4000 samples, in a note of 4 s
 TINY = (
@@ -129,15 +126,3 @@ def test_figures_alone_without_the_checkpoint(folder, run, caplog):
     assert not note['audio']
     for name in note['figures'].values():
       assert (folder / 'figures' / name).exists()
-
-
-def test_full_disk(folder, monkeypatch):
-  def full(*_):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-  monkeypatch.setattr(files.os, 'replace', full)
-  with pytest.raises(OSError, match='No space left'):
-    outputs.write_audio(
-      folder / 'full.wav', np.zeros(64_000, np.float32), 16000
-    )
-  assert not list(folder.glob('*full.wav*'))

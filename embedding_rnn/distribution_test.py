@@ -32,7 +32,7 @@ from embedding_rnn.training import (
 from embedding_rnn.training.note_objective import NoteObjective
 from embedding_rnn.training.trained_run_test import make_data
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = (
   'rnn_size=6,enc_rnn_size=5,z_size=3,num_mixture=2,seq_width=4,max_seq_len=5,'
   'hyper_lstm_size=4,hyper_embedding_size=3,batch_size=8,kl_weight_start=1,'
@@ -56,7 +56,7 @@ def start(function, *args, **environment):
     [
       sys.executable,
       '-m',
-      'embedding_rnn.model.distribution_test',
+      'embedding_rnn.distribution_test',
       function,
       *(str(int(arg)) if isinstance(arg, int) else str(arg) for arg in args),
     ],
