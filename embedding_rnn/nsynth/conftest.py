@@ -15,8 +15,18 @@ SIZES = (
   'width skip_width num_layers num_stages ae_width ae_num_layers ae_num_stages '
   'bottleneck hop'
 )
-
-
+CHECKPOINT = TESTDATA / 'tiny_ckpt'
+TINY = {
+  'width': 16,
+  'skip_width': 8,
+  'num_layers': 6,
+  'num_stages': 3,
+  'ae_width': 12,
+  'ae_num_layers': 4,
+  'ae_num_stages': 2,
+  'ae_bottleneck_width': 5,
+  'ae_hop_length': 32,
+}
 TINY_RUN = (
   'width=8,skip_width=8,num_layers=3,num_stages=2,ae_width=8,ae_num_layers=2,'
   'ae_num_stages=2,ae_bottleneck_width=4,ae_hop_length=256,crop_length=512,'
@@ -54,8 +64,7 @@ class Golden:
   def set_weights(self, group):
     """Gives the model its weights: 'raw', or the averages, 'ema'."""
     if self.name == 'tiny':
-      path = TESTDATA / 'tiny_ckpt'
-      self.model.restore_tf1_checkpoint(path, averaged=group == 'ema')
+      self.model.restore_tf1_checkpoint(CHECKPOINT, averaged=group == 'ema')
       return
     values = np.load(TESTDATA / f'{self.name}_vars.npz', allow_pickle=False)
     for name, variable in self.variables().items():

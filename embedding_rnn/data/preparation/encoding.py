@@ -26,7 +26,7 @@ from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data.preparation import recordings, shards, workers
 from embedding_rnn.data.preparation.base import Note, Source
 from embedding_rnn.data.preparation.recordings import Policy
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
+from embedding_rnn.nsynth.codec import WaveNetCodec
 from embedding_rnn.utils import files, locks
 
 PLAN = 'plan.json'

@@ -13,7 +13,7 @@ from typing import Protocol
 from tqdm import auto as tqdm
 
 from embedding_rnn.audio.codec import Codec
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
+from embedding_rnn.nsynth.codec import WaveNetCodec
 
 _POLL_SECONDS = 1.0
 
