@@ -10,7 +10,7 @@
 import abc
 import functools
 import importlib.resources
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,16 +29,12 @@ class Codec(abc.ABC):
     sample_rate: of the audio, in Hz.
     hop_length: samples to a frame.
     num_channels: values in a frame.
-    checkpoint: what tells its weights from others; None if it has but one set.
-    uses_gpu: whether a GPU helps it.
   """
 
   name: str
   sample_rate: int
   hop_length: int
   num_channels: int
-  checkpoint: dict[str, Any] | None = None
-  uses_gpu = False
 
   def encode(
     self, audio: npt.ArrayLike, midi_pitch: npt.ArrayLike

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -58,7 +57,11 @@ class WaveNetCodec(Codec):
     **sizes: int,
   ):
     self._path, self._averaged = os.path.abspath(checkpoint_path), averaged
-    self._decoding = {'seed': seed, 'greedy': greedy, 'weights': weights}
+    self._decoding: dict[str, Any] = {
+      'seed': seed,
+      'greedy': greedy,
+      'weights': weights,
+    }
     self._sizes = sizes
     self._is_run = checkpoints.is_run(self._path)
     if self._is_run:
@@ -69,26 +72,18 @@ class WaveNetCodec(Codec):
 
   def __reduce__(self):
     """Other processes read the checkpoint themselves."""
-    settings = {**self._decoding, **self._sizes}
+    settings: dict[str, Any] = {**self._decoding, **self._sizes}
     make = functools.partial(type(self), **settings)
     return make, (self._path, self._averaged)
 
-  @functools.cached_property
+  @property
   def checkpoint(self) -> dict[str, Any]:
-    """What tells the checkpoint from others.
-
-    That is its number of steps, whether the weights are averaged, and the
-    SHA-256 of the encoder's weights, in the order of their names.
-    """
+    """Its number of steps, whether the weights are averaged, and a digest."""
     model, step, _ = self._encoder
-    digest = hashlib.sha256()
-    for name, variable in sorted(model.encoder.tf1_variables.items()):
-      digest.update(name.encode())
-      digest.update(variable.numpy().astype('<f4').tobytes())
     return {
       'step': step,
       'averaged': self._averaged,
-      'encoder_sha256': digest.hexdigest(),
+      'encoder_sha256': model.encoder.sha256(),
     }
 
   def _encode(self, audio: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
@@ -198,27 +193,27 @@ def codec_of_data(
   _expect_name(known, name)
   if averaged is None and encoded_by and checkpoint_path is not None:
     averaged = encoded_by.get('averaged')
-  if name is None and checkpoint_path is None:
-    if known is None:
-      logging.warning(
-        'The data does not say which codec it is of, so that there will be '
-        'figures, but no audio. If you know it, set --codec, or add {"codec": '
-        '"name"} as dataset.json to the data before training.'
+  chosen = name or known
+  if chosen is None:
+    if checkpoint_path is not None:
+      raise ValueError(
+        'The data does not say which codec it is of; set --codec=wavenet if it '
+        f'is of the checkpoint {checkpoint_path!r}.'
       )
-      return None
-    if known == WaveNetCodec.name:
-      logging.warning(
-        'The frames are of the WaveNet%s; set --nsynth_checkpoint_path to it. '
-        'Without it there will be figures, but no audio.',
-        f' {_describe(encoded_by)}' if encoded_by else '',
-      )
-      return None
-  elif name is None and known is None:
-    raise ValueError(
-      'The data does not say which codec it is of; set --codec=wavenet if it '
-      f'is of the checkpoint {checkpoint_path!r}.'
+    logging.warning(
+      'The data does not say which codec it is of, so that there will be '
+      'figures, but no audio. If you know it, set --codec, or add {"codec": '
+      '"name"} as dataset.json to the data before training.'
     )
-  codec = choose_codec(name or known, checkpoint_path, averaged)
+    return None
+  if name is None and checkpoint_path is None and known == WaveNetCodec.name:
+    logging.warning(
+      'The frames are of the WaveNet%s; set --nsynth_checkpoint_path to it. '
+      'Without it there will be figures, but no audio.',
+      f' {_describe(encoded_by)}' if encoded_by else '',
+    )
+    return None
+  codec = choose_codec(chosen, checkpoint_path, averaged)
   expect_codec(info, seq_width, codec, checkpoint_path)
   return codec
 

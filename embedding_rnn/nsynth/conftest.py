@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from embedding_rnn.nsynth import WaveNetAutoencoder, runs
+from embedding_rnn.nsynth import WaveNetAutoencoder, mu_law, runs
 from embedding_rnn.nsynth.train import training
 
 TESTDATA = pathlib.Path(__file__).parents[1] / 'testdata' / 'nsynth_wavenet'
@@ -47,6 +47,19 @@ def eagerly():
     yield
   finally:
     tf.config.run_functions_eagerly(False)
+
+
+def follow(generator, codes, frames):
+  """Log probabilities `[B, n, 256]` as LiteRT generates codes `[B, n]`."""
+  classes = mu_law.to_classes(codes.astype(np.int32))
+  logits = []
+
+  def choose(step, logits_of_step):
+    logits.append(logits_of_step)
+    return classes[:, step]
+
+  generator.run(frames, choose, generator.initial_state(), classes.shape[1])
+  return tf.nn.log_softmax(np.stack(logits, axis=1)).numpy()
 
 
 class Golden:

@@ -117,7 +117,6 @@ def test_as_a_command(tmp_path):
 def test_only_what_needs_tensorflow_imports_it():
   code = (
     'import sys; from embedding_rnn.nsynth import codec, encode, fetch; '
-    'from embedding_rnn.nsynth.generate import encodings; '
     'from embedding_rnn.nsynth.train import __main__; '
     "codec.choose_codec('harmonic'); "
     "sys.exit('tensorflow' in sys.modules)"

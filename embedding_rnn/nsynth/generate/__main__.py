@@ -1,12 +1,12 @@
-r"""Generates the audio of encodings, sample by sample, with NSynth's WaveNet.
+r"""Generates the audio of frames, sample by sample, with NSynth's WaveNet.
 
 Examples:
-  python -m embedding_rnn.nsynth.generate --source=encodings.npy \
+  python -m embedding_rnn.nsynth.generate --source=frames.npy \
     --output_dir=audio --nsynth_checkpoint_path=wavenet-ckpt/model.ckpt-200000
   python -m embedding_rnn.nsynth.generate --source=data/mine/train_z.npy \
     --output_dir=audio --nsynth_checkpoint_path=wavenet-ckpt --weights=int8
 
-A source is a .npy file of encodings, [frames, 16] or [notes, frames, 16], or a
+A source is a .npy file of frames, [frames, 16] or [notes, frames, 16], or a
 folder of such files. A frame becomes 512 samples, at 16 kHz 32 ms. Each note is
 written to a 16-bit .wav file of its name.
 
@@ -36,7 +36,7 @@ from embedding_rnn.utils import cli
 def define_flags() -> None:
   """Defines the flags of `main`."""
   flags.DEFINE_string(
-    'source', None, 'A .npy file of encodings, or a folder of such files.'
+    'source', None, 'A .npy file of frames, or a folder of such files.'
   )
   flags.DEFINE_string('output_dir', None, 'The folder to write to.')
   flags.DEFINE_string(
@@ -76,7 +76,7 @@ def main(argv: list[str]) -> None:
   """The command: generates the notes of --source in --output_dir.
 
   Raises:
-    ValueError: for flags that are missing or do not fit, or encodings of
+    ValueError: for flags that are missing or do not fit, or frames of
       another codec or checkpoint, if dataset.json tells; else as of
       `load_notes` and `generate_notes`.
   """

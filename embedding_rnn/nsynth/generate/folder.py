@@ -32,7 +32,7 @@ class Partial(NamedTuple):
 
   Attributes:
     codes: so far, int32 `[n]`.
-    signal: see `generation_loop.State`, `[3]`.
+    signal: see `tensorflow_loop.GeneratorState`, `[3]`.
     rings: the same, `[sum of 2d, width]`.
   """
 
@@ -75,11 +75,11 @@ class GenerationFolder:
 
     Args:
       settings: JSON values that have an effect on the audio.
-      notes: encodings by name.
+      notes: frames by name.
 
     Raises:
       FileExistsError: for a file of a note's name that was not generated here.
-      ValueError: for other settings or encodings than before.
+      ValueError: for other settings or frames than before.
     """
     digests = {name: _digest(frames) for name, frames in notes.items()}
     known = {}
@@ -92,7 +92,7 @@ class GenerationFolder:
         if before.get(name) != value
       ]
       differing += [
-        f'the encodings of {name!r} were others'
+        f'the frames of {name!r} were others'
         for name in digests
         if known.get(name, digests[name]) != digests[name]
       ]
@@ -119,20 +119,14 @@ class GenerationFolder:
   def finish(self, notes: Mapping[str, np.ndarray]) -> None:
     """Writes the codes `[n]` of finished notes; nothing is partial then."""
     for name, codes in notes.items():
-      wav.write_wav(
-        self.note_path(name), mu_law.decode(codes).numpy(), SAMPLE_RATE
-      )
+      _write_codes(self.note_path(name), codes)
     files.remove_folder(self.path / PARTIAL)
 
   def write_partial(self, notes: Mapping[str, Partial]) -> None:
     """Writes what there is of notes, instead of what there was."""
     with files.replacing_folder(self.path / PARTIAL) as folder:
       for name, partial in notes.items():
-        wav.write_wav(
-          folder / f'{name}.wav',
-          mu_law.decode(partial.codes).numpy(),
-          SAMPLE_RATE,
-        )
+        _write_codes(folder / f'{name}.wav', partial.codes)
         files.write_arrays(folder / f'{name}.npz', partial._asdict())
       files.write_manifest(folder, [f'{name}.npz' for name in notes])
 

@@ -43,7 +43,7 @@ def train(
   `training.train`.
 
   Args:
-    hps: hyperparameters, see `autoencoder_run.default_hps`.
+    hps: hyperparameters, see `runs.default_hps`.
     source: of the notes, such as `sources.open_source` or
       `embedded_notes.EmbeddedNotes` gives.
     run_dir: the run's folder; made if it is not there.
