@@ -10,7 +10,7 @@
 import abc
 import functools
 import importlib.resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +29,19 @@ class Codec(abc.ABC):
     sample_rate: of the audio, in Hz.
     hop_length: samples to a frame.
     num_channels: values in a frame.
+    uses_gpu: whether a GPU makes it faster.
   """
 
   name: str
   sample_rate: int
   hop_length: int
   num_channels: int
+  uses_gpu: bool = False
+
+  @property
+  def checkpoint(self) -> dict[str, Any] | None:
+    """What tells its weights from others, in JSON; None if there are none."""
+    return None
 
   def encode(
     self, audio: npt.ArrayLike, midi_pitch: npt.ArrayLike
