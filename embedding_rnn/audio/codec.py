@@ -9,13 +9,16 @@
 
 import abc
 import functools
-import importlib.resources
+import os
+import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from embedding_rnn.audio import harmonic_analysis, harmonic_synthesis, harmonics
+
+_WEIGHTS = pathlib.Path(__file__).with_name('codec_weights.npz')
 
 
 class Codec(abc.ABC):
@@ -143,14 +146,14 @@ class HarmonicCodec(Codec):
     frames = np.empty(shape, np.float32)
     for row, pitch in enumerate(midi_pitch.tolist()):
       levels = harmonic_analysis.analyse(audio[row], pitch)
-      frames[row] = features_to_frames(levels, pitch, _load_map())
+      frames[row] = features_to_frames(levels, pitch, load_linear_map())
     return frames
 
   def _decode(self, frames: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
     num_samples = frames.shape[1] * self.hop_length
     audio = np.empty((len(frames), num_samples), np.float32)
     for row, pitch in enumerate(midi_pitch.tolist()):
-      levels = frames_to_features(frames[row], pitch, _load_map())
+      levels = frames_to_features(frames[row], pitch, load_linear_map())
       audio[row] = harmonic_synthesis.synthesise(levels, pitch)
     return audio
 
@@ -179,9 +182,9 @@ class LinearMap(NamedTuple):
 
 
 @functools.cache
-def _load_map() -> LinearMap:
-  file = importlib.resources.files(__package__) / 'codec_weights.npz'
-  with file.open('rb') as stream, np.load(stream, allow_pickle=False) as arrays:
+def load_linear_map(path: str | os.PathLike[str] = _WEIGHTS) -> LinearMap:
+  """Reads the map of the package, or one that `fit_codec` wrote."""
+  with np.load(path, allow_pickle=False) as arrays:
     fields = (arrays[name] for name in LinearMap._fields)
     return LinearMap(*(array.astype(np.float64) for array in fields))
 
