@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
-from embedding_rnn.model import seeds
+from embedding_rnn.model import sampling
 from embedding_rnn.nsynth.decoder import Decoder
 from embedding_rnn.nsynth.fastgen.tensorflow_loop import (
   State,
@@ -175,7 +175,7 @@ def stream(
   Yields:
     The next codes of each note, int32 `[B, samples]`, and the state after them.
   """
-  seeds.check_seed(seed)
+  sampling.check_seed(seed)
   num_notes, num_frames, _ = encodings.shape
   notes = range(num_notes) if notes is None else notes
   state = generator.initial_state() if state is None else state

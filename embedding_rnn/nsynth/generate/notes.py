@@ -14,7 +14,7 @@ from absl import logging
 from tqdm import tqdm
 
 from embedding_rnn.audio import checks
-from embedding_rnn.model import seeds
+from embedding_rnn.model import sampling
 from embedding_rnn.nsynth.fastgen import runtime as generation
 from embedding_rnn.nsynth.fastgen.tensorflow_loop import State
 from embedding_rnn.nsynth.generate import encodings
@@ -102,7 +102,7 @@ def generate_notes(
       there are not, or for a folder with audio of other settings or in use.
   """
   runtime = generation.choose_runtime(runtime, weights)
-  seeds.check_seed(seed)
+  sampling.check_seed(seed)
   for name, frames in notes.items():
     try:
       checks.check_encodings(frames[None], model.bottleneck_width)
