@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from embedding_rnn.model import seeds
+from embedding_rnn.model import sampling
 from embedding_rnn.nsynth.decoder import WaveNetDecoder
 from embedding_rnn.nsynth.fastgen.tensorflow_loop import (
   GeneratorState,
@@ -174,7 +174,7 @@ def stream(
   Yields:
     The next codes of each note, int32 `[B, samples]`, and the state after them.
   """
-  seeds.check_seed(seed)
+  sampling.check_seed(seed)
   num_notes, num_frames, _ = frames.shape
   notes = range(num_notes) if notes is None else notes
   state = generator.initial_state() if state is None else state

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from embedding_rnn.model import compilation
+from embedding_rnn.model import distribution
 from embedding_rnn.nsynth import mu_law
 from embedding_rnn.nsynth.decoder import WaveNetDecoder
 
@@ -48,7 +48,7 @@ class TensorFlowGenerator:
     shape = [int(ends[-1]), batch_size, decoder.width]
     self._rings = tf.Variable(tf.zeros(shape), trainable=False)
     self._run = tf.function(
-      self._loop, autograph=False, jit_compile=compilation.prefers_xla()
+      self._loop, autograph=False, jit_compile=distribution.prefers_xla()
     )
 
   def initial_state(self) -> GeneratorState:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from embedding_rnn.audio import checks
 from embedding_rnn.data import arrays
-from embedding_rnn.model import seeds
+from embedding_rnn.model import sampling
 from embedding_rnn.nsynth.fastgen.runtime import (
   BATCH_SIZES,
   choose_runtime,
@@ -158,7 +158,7 @@ def generate_notes(
       there are not, or for a folder with audio of other settings or in use.
   """
   runtime = choose_runtime(runtime, weights)
-  seeds.check_seed(seed)
+  sampling.check_seed(seed)
   for name, frames in notes.items():
     try:
       checks.check_encodings(frames[None], model.bottleneck_width)
