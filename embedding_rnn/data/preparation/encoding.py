@@ -226,7 +226,7 @@ class _Encoding:
   def run(self, show_progress: bool = True) -> None:
     """Encodes all shards that nobody else does, and waits for the others."""
     with (
-      workers.Claims(self.folder / '.claims') as claims,
+      locks.Claims(self.folder / '.claims') as claims,
       self.progress_bar(disable=not show_progress) as bar,
     ):
       waiting = [s for s in range(self.num_shards) if not self._is_done(s)]
