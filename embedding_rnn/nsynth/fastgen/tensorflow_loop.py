@@ -85,19 +85,8 @@ class TensorFlowGenerator:
   def _loop(self, frames, uniform, start, signal):
     decoder, batch_size = self._decoder, self._batch_size
     num_steps = frames.shape[1] * decoder.hop_length
-    by_frame = tf.transpose(frames, [1, 0, 2])
-    # The conditions, with all biases that are added to them: [F, L, B, 2W].
-    conditions = tf.stack(
-      [
-        condition(by_frame) + dilated.bias
-        for condition, dilated in zip(
-          decoder.condition, decoder.dilated, strict=True
-        )
-      ],
-      axis=1,
-    )
-    out_conditions = decoder.condition_out(by_frame)
     weights = _Weights(decoder)
+    conditions, out_conditions = weights.conditions(frames)
 
     def body(step, signal, codes):
       num_samples = start + step
@@ -151,6 +140,19 @@ class _Weights:
       [tf.convert_to_tensor(c.bias) for c in decoder.skip]
     )
     self.start_kernel = decoder.start.kernel[:, 0]
+
+  def conditions(self, frames):
+    """What frames `[B, F, Z]` add, with all biases that come with it.
+
+    Returns:
+      For the layers `[F, L, B, 2W]`, and for the end `[F, B, skip_width]`.
+    """
+    decoder, by_frame = self.decoder, tf.transpose(frames, [1, 0, 2])
+    pairs = zip(decoder.condition, decoder.dilated, strict=True)
+    conditions = [
+      condition(by_frame) + dilated.bias for condition, dilated in pairs
+    ]
+    return tf.stack(conditions, axis=1), decoder.condition_out(by_frame)
 
   def step(self, signal, past, conditions, out_condition):
     """One sample.

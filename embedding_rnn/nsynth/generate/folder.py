@@ -19,6 +19,7 @@ from absl import logging
 
 from embedding_rnn.nsynth import mu_law
 from embedding_rnn.utils import files, locks, wav
+from embedding_rnn.utils.settings import differences
 
 SETTINGS = 'generation.json'
 PARTIAL = 'partial'
@@ -55,16 +56,15 @@ class GenerationFolder:
       ValueError: if another process is in.
       OSError: if the block raises one; that of a full disk is explained.
     """
-    process = locks.process_in(self.path / _LOCK)
-    if process is not None:
-      raise ValueError(
-        f"Process {process} is writing to '{self.path}'; let it finish, or "
-        'choose another output_dir.'
-      )
-    with (
-      files.explained_full_disk(self.path),
-      locks.exclusive(self.path / _LOCK),
-    ):
+    with contextlib.ExitStack() as stack:
+      stack.enter_context(files.explained_full_disk(self.path))
+      try:
+        stack.enter_context(locks.exclusive(self.path / _LOCK, wait=False))
+      except BlockingIOError as error:
+        raise ValueError(
+          f"The {error.strerror} is writing to '{self.path}'; let it finish, "
+          'or choose another output_dir.'
+        ) from error
       files.remove_temporaries(self.path)
       yield
 
@@ -86,11 +86,7 @@ class GenerationFolder:
     path = self.path / SETTINGS
     if path.exists() and self._has_audio():
       before, known = self._read_settings(path)
-      differing = [
-        f'{name} was {before.get(name)!r}, now it is {value!r}'
-        for name, value in settings.items()
-        if before.get(name) != value
-      ]
+      differing = differences(before, settings)
       differing += [
         f'the frames of {name!r} were others'
         for name in digests

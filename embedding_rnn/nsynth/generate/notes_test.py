@@ -13,6 +13,7 @@ import soundfile
 from embedding_rnn import figures
 from embedding_rnn.nsynth import mu_law
 from embedding_rnn.nsynth.fastgen import runtime
+from embedding_rnn.nsynth.generate.folder import GenerationFolder
 from embedding_rnn.nsynth.generate.notes import (
   generate_notes,
   load_frames,
@@ -164,13 +165,11 @@ def test_other_settings_and_files_are_refused(tiny, notes, tmp_path):
   some = {'a': notes['a'][:1]}
   generate_notes(tiny.model, some, tmp_path)
   before = (tmp_path / 'a.wav').stat().st_mtime_ns
-  with pytest.raises(
-    ValueError, match=r'seed was 0, now it is 2.*Give the same'
-  ):
+  with pytest.raises(ValueError, match=r'seed was 0, is 2.*Give the same'):
     generate_notes(tiny.model, some, tmp_path, 2)
   with pytest.raises(ValueError, match=r"frames of 'a' were others"):
     generate_notes(tiny.model, {'a': notes['a'][:2]}, tmp_path)
-  with pytest.raises(ValueError, match=r"weights was 'float32', now .* 'int8'"):
+  with pytest.raises(ValueError, match=r"weights was 'float32', is 'int8'"):
     generate_notes(tiny.model, some, tmp_path, weights='int8')
   tiny.set_weights('ema')
   with pytest.raises(ValueError, match=r'decoder_sha256 was'):
@@ -184,6 +183,13 @@ def test_other_settings_and_files_are_refused(tiny, notes, tmp_path):
   (tmp_path / 'generation.json').write_text('{')
   with pytest.raises(ValueError, match=r'generation.json.* is damaged'):
     generate_notes(tiny.model, some, tmp_path)
+
+
+def test_a_folder_in_use_is_refused(tiny, notes, tmp_path):
+  message = rf"process {os.getpid()} on .* is writing to '{tmp_path}'"
+  with GenerationFolder(tmp_path).in_use():
+    with pytest.raises(ValueError, match=message):
+      generate_notes(tiny.model, notes, tmp_path)
 
 
 def test_settings_bind_only_where_there_is_audio(

@@ -79,17 +79,13 @@ class AudioObjective(Objective):
     model: with weights.
     hps: of the training.
     seed: of the crops.
-    crops: of the notes; None where only the compiled methods are needed.
+    crops: of the notes.
   """
 
   cost_names = ('cost',)
 
   def __init__(
-    self,
-    model: WaveNetAutoencoder,
-    hps: HParams,
-    seed: int,
-    crops: Crops | None = None,
+    self, model: WaveNetAutoencoder, hps: HParams, seed: int, crops: Crops
   ):
     self.model, self.hps, self.seed = model, hps, seed
     self._crops = crops

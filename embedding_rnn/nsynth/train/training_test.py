@@ -221,7 +221,7 @@ def steps_on(strategy, num_steps=3):
   audio = np.random.default_rng(0).uniform(-1, 1, (4, 512)).astype(np.float32)
   with strategy.scope():
     model = runs.make_model(hps)
-    objective = AudioObjective(model, hps, seed=0)
+    objective = AudioObjective(model, hps, seed=0, crops=None)
     optimizer = objective.make_optimizer()
     optimizer.build(model.trainable_variables)
   step = make_training_step(objective, optimizer, strategy)
