@@ -87,7 +87,7 @@ def replicas(path, names, xla):
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2
   )
   if xla == 'xla':
-    training_step.compilation.prefers_xla = lambda: True
+    training_step.distribution.prefers_xla = lambda: True
   strategies = {
     'one': tf.distribute.get_strategy(),
     'two': tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']),

@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from embedding_rnn.model import (
   cells,
-  compilation,
   decoder,
   distribution,
   mixture,
@@ -40,8 +39,17 @@ class Latent(NamedTuple):
   """What the encoder says of notes; each `[B, Z]`."""
 
   mean: tf.Tensor
-  presig: tf.Tensor  # log variance
+  presig: tf.Tensor  # log variance, by its name of 2017
   z: tf.Tensor
+
+  def draw(self, noise: tf.Tensor) -> tf.Tensor:
+    """Samples `[..., B, Z]` of the posterior from standard normal noise."""
+    return self.mean + tf.exp(self.presig / 2) * noise
+
+  def kl_to_prior(self) -> tf.Tensor:
+    """KL(posterior || N(0, I)) in each dimension, `[B, Z]` nats."""
+    variance = tf.exp(self.presig)
+    return -0.5 * (1 + self.presig - tf.square(self.mean) - variance)
 
 
 class NoteCosts(NamedTuple):
@@ -194,8 +202,8 @@ class Model(keras.Model):
     mean, presig = self.mean_layer(h), self.presig_layer(h)
     if self.hps.no_sample_vae:
       return Latent(mean, presig, self.projection_layer(h))
-    z = mean if noise is None else mean + tf.exp(presig / 2) * noise
-    return Latent(mean, presig, z)
+    latent = Latent(mean, presig, mean)
+    return latent if noise is None else latent._replace(z=latent.draw(noise))
 
   def context(self, pitches: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     """What tells the decoder the note: `[Z + C, B]`, feature-major."""
@@ -285,7 +293,7 @@ class Model(keras.Model):
     if self.conditional:
       latent = self.encode(target, noise, seed)
       mix = self.predict_mixture(inputs, pitches, latent.z, seed)
-      raw_kl = _kl_to_prior(latent)
+      raw_kl = tf.reduce_mean(latent.kl_to_prior(), axis=1)
     else:
       mix = self.predict_mixture(inputs, seed=seed)
       raw_kl = tf.zeros_like(batch[:, 0, 0])
@@ -359,7 +367,7 @@ class Model(keras.Model):
 
   def generate(self, pitches, z, uniform, normal, *settings) -> decoder.Drawn:
     """`Decoder.generate`, compiled: notes from given random numbers."""
-    jit_compile = compilation.prefers_xla_for_sampling(uniform.shape[0])
+    jit_compile = distribution.prefers_xla_for_sampling(uniform.shape[0])
     generate = self._generate[jit_compile]
     return generate(pitches, z, uniform, normal, *settings)
 
@@ -376,7 +384,7 @@ class Model(keras.Model):
     """As in Keras, with the 2017 optimiser unless another is given."""
     if optimizer is None:
       optimizer = make_optimizer(self.hps)
-    kwargs.setdefault('jit_compile', compilation.prefers_xla())
+    kwargs.setdefault('jit_compile', distribution.prefers_xla())
     super().compile(optimizer=optimizer, **kwargs)
 
   def costs_and_gradients(
@@ -422,7 +430,7 @@ class Model(keras.Model):
   def raw_kl_at_step(self, batch, seed, step):
     """The raw KL that `gradients_at_step` finds, from the encoder alone."""
     latent = self.encode(batch[:, 1:], seed=_seed_at(seed, step))
-    return tf.reduce_mean(_kl_to_prior(latent))
+    return tf.reduce_mean(latent.kl_to_prior())
 
   @tf.autograph.experimental.do_not_convert
   def train_step(self, data):
@@ -485,9 +493,3 @@ def _frames(frames, width):
       "model's format (see Transforms.forward)."
     )
   return frames
-
-
-def _kl_to_prior(latent):
-  """KL(posterior || N(0, I)), mean over the latent dimensions, `[B]`."""
-  terms = 1 + latent.presig - tf.square(latent.mean) - tf.exp(latent.presig)
-  return -0.5 * tf.reduce_mean(terms, axis=1)

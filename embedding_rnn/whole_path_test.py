@@ -7,12 +7,17 @@ import pytest
 import soundfile
 
 import embedding_rnn
+from embedding_rnn import nsynth
 from embedding_rnn.data.preparation import encoding
 from embedding_rnn.data.preparation.sources import open_source
-from embedding_rnn.nsynth import codec as codec_choice
+from embedding_rnn.experiments import report
+from embedding_rnn.nsynth.codec import (
+  WaveNetCodec,
+  choose_codec,
+  codec_of_data,
+)
 from embedding_rnn.nsynth.conftest import eagerly, tiny_hps
-from embedding_rnn.nsynth.train import training as autoencoder_training
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
+from embedding_rnn.nsynth.train.training import train as train_wavenet
 from embedding_rnn.synthesize import synthesis
 from embedding_rnn.training import checkpoints, training
 
@@ -31,14 +36,14 @@ def folder(note_folders, tmp_path_factory):
   hps = tiny_hps('ae_hop_length=4000,crop_length=4000,num_steps=1')
   with eagerly():
     for seed, name in enumerate(('wavenet', 'other')):
-      autoencoder_training.train(hps, source, folder / name, seed=seed)
+      train_wavenet(hps, source, folder / name, seed=seed)
   return folder
 
 
 @pytest.fixture(scope='module')
 def run(folder, note_folders):
   """Wavs, encoded, and a run on them."""
-  codec = codec_choice.choose_codec('wavenet', folder / 'wavenet', True)
+  codec = choose_codec('wavenet', folder / 'wavenet', True)
   source = open_source(note_folders / 'wavs')
   encoding.encode_notes(source, codec, folder / 'data')
   hps = embedding_rnn.default_hps().parse(TINY)
@@ -55,9 +60,7 @@ def test_wav_to_frames_to_model_to_frames_to_wav(folder, run, note_folders):
   distances = np.abs(frames - codec.encode(audio, 60)).max(axis=(1, 2))
   assert distances.min() < 1e-5
   made = run.sample([60, 72], num_frames=1, seed=0)
-  decoder = codec_choice.codec_of_data(
-    run.info, 4, checkpoint_path=str(folder / 'wavenet')
-  )
+  decoder = codec_of_data(run.info, 4, checkpoint_path=str(folder / 'wavenet'))
   plan = synthesis.Plan(num_notes=0, pitches=(60, 72), num_frames=1)
   for name in ('once', 'again'):
     summary = synthesis.synthesize(
@@ -71,6 +74,14 @@ def test_wav_to_frames_to_model_to_frames_to_wav(folder, run, note_folders):
     np.testing.assert_allclose(written, audio.clip(-0.99, 0.99), atol=0.011)
     again = (folder / 'again' / file).read_bytes()
     assert again == (folder / 'once' / file).read_bytes()
+
+
+def test_the_report_knows_runs_of_both_models(folder, run):
+  wavenet = nsynth.load_autoencoder(folder / 'wavenet')
+  for name, trained in (('wavenet', wavenet), ('run', run)):
+    (row,) = report.collect({name: folder / name}).rows
+    assert row['state'] == 'finished'
+    assert row['valid_cost'] == trained.costs['valid']['cost']
 
 
 def test_a_run_remembers_its_checkpoint(folder, run):
@@ -90,7 +101,7 @@ def test_other_codecs_are_refused_by_synthesis(folder, run):
       'encoded by .*, but',
     ),
     (WaveNetCodec(folder / 'wavenet'), r'\(averaged.*\(raw weights'),
-    (codec_choice.choose_codec('harmonic'), "'harmonic' would decode"),
+    (choose_codec('harmonic'), "'harmonic' would decode"),
   ):
     with pytest.raises(ValueError, match=message):
       synthesis.synthesize(run, dataset, output_dir, codec=codec)

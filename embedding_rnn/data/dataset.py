@@ -14,6 +14,7 @@ import tensorflow as tf
 from embedding_rnn.data import arrays as note_files
 from embedding_rnn.data import splits
 from embedding_rnn.data.transforms import Transforms
+from embedding_rnn.model.decoder import with_first_input
 from embedding_rnn.model.hparams import HParams
 
 NUM_VELOCITIES = 128  # MIDI
@@ -308,9 +309,7 @@ def _model_batch(
   dataset: NoteDataset, transforms: Transforms, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   frames, pitches = dataset.notes(rows)
-  # [B, T, W] -> [B, T + 1, W]
-  batch = np.pad(transforms.forward(frames), ((0, 0), (1, 0), (0, 0)))
-  return batch, pitches
+  return with_first_input(transforms.forward(frames)), pitches
 
 
 def _shapes(

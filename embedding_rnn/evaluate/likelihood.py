@@ -21,7 +21,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from embedding_rnn.embedding_rnn import Model
-from embedding_rnn.model import compilation
+from embedding_rnn.model import distribution
+from embedding_rnn.model.decoder import with_first_input
 
 _ACTIVE_VARIANCE = 0.01
 
@@ -114,14 +115,15 @@ def note_terms(
   latent = model.encode(target)
   if model.hps.no_sample_vae:
     return NoteTerms(log_likelihood(latent.z)[None], None, None, None)
-  mean, presig = latent.mean, latent.presig
-  z = mean + tf.exp(presig / 2) * noise
+  z = latent.draw(noise)
   # One after another, so that memory does not grow with K.
   likelihoods = tf.map_fn(log_likelihood, z, parallel_iterations=1)
-  ratio = (tf.square(noise) - tf.square(z) + presig) / 2
-  kl = (tf.square(mean) + tf.exp(presig) - 1 - presig) / 2
+  ratio = (tf.square(noise) - tf.square(z) + latent.presig) / 2
   return NoteTerms(
-    likelihoods, tf.reduce_sum(ratio, -1), tf.reduce_sum(kl, -1), mean
+    likelihoods,
+    tf.reduce_sum(ratio, -1),
+    tf.reduce_sum(latent.kl_to_prior(), -1),
+    latent.mean,
   )
 
 
@@ -149,14 +151,14 @@ def measure(
   compiled = tf.function(
     functools.partial(note_terms, model),
     autograph=False,
-    jit_compile=compilation.prefers_xla(),
+    jit_compile=distribution.prefers_xla(),
   )
   parts = []
   starts = range(0, num_notes, batch_size)
   for start in tqdm(starts, 'Likelihood', leave=False, unit='batch'):
     # The last batch is filled up, so that there is only one shape to compile.
     rows = np.minimum(np.arange(start, start + batch_size), num_notes - 1)
-    batch = np.pad(frames[rows], ((0, 0), (1, 0), (0, 0)))
+    batch = with_first_input(frames[rows])
     # Drawn out here, for XLA has generators of its own.
     shape = [num_samples, batch_size, model.hps.z_size]
     number = tf.constant([seed, start], tf.int64)

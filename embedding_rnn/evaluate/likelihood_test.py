@@ -129,7 +129,7 @@ def test_measures_notes_whatever_their_number(model, notes):
 def test_xla_gives_the_same(model, notes, monkeypatch):
   frames, pitches = notes
   plain = likelihood.measure(model, frames, pitches, 2)
-  monkeypatch.setattr(likelihood.compilation, 'prefers_xla', lambda: True)
+  monkeypatch.setattr(likelihood.distribution, 'prefers_xla', lambda: True)
   compiled = likelihood.measure(model, frames, pitches, 2)
   np.testing.assert_allclose(compiled.bound, plain.bound, rtol=1e-4)
 

@@ -8,7 +8,6 @@ lives as long as they do, whatever becomes of the terminal.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import platform
@@ -67,9 +66,7 @@ def submit(job: Job, run_names: Sequence[str]) -> None:
   paths = [str(package_root()), os.environ.get('PYTHONPATH')]
   path = os.pathsep.join(filter(None, paths))
   with contextlib.ExitStack() as stack:
-    lock = stack.enter_context(_lock_path(job).open('a'))
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    lock.truncate(0)
+    lock = stack.enter_context(locks.exclusive(_lock_path(job), wait=False))
     for name in run_names:
       job.record(name, 'submit')
     stack.enter_context(submitit.helpers.clean_env())
@@ -84,7 +81,7 @@ def submit(job: Job, run_names: Sequence[str]) -> None:
       pass_fds=[lock.fileno()],
       start_new_session=True,
     )
-    lock.write(str(process.pid))
+    locks.sign(lock, process.pid)
 
 
 def activities(job: Job) -> dict[str, Activity]:
@@ -179,14 +176,10 @@ def _take_gpus(number: int, slot: contextlib.ExitStack) -> list[str] | None:
   folder.mkdir(exist_ok=True)
   taken = []
   for gpu in _visible_gpus() if number else ():
-    lock = (folder / urllib.parse.quote(gpu, safe='')).open('w')
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      lock.close()
-      continue
-    slot.enter_context(lock)
-    taken.append(gpu)
+    path = folder / urllib.parse.quote(gpu, safe='')
+    with contextlib.suppress(BlockingIOError):
+      slot.enter_context(locks.exclusive(path, wait=False))
+      taken.append(gpu)
     if len(taken) == number:
       break
   if len(taken) == number:

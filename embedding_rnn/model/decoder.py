@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from embedding_rnn.model import mixture, scan
@@ -135,6 +136,15 @@ class Decoder:
       maximum_iterations=num_frames,
     )
     return Drawn(_time_major(frames.stack()), log_weight)
+
+
+def with_first_input(frames: np.ndarray) -> np.ndarray:
+  """Notes `[B, T, W]` after the decoder's first input, zero: `[B, T + 1, W]`.
+
+  Of the result, all frames but the last are inputs, and each is followed by the
+  frame that is to be predicted from it.
+  """
+  return np.pad(frames, ((0, 0), (1, 0), (0, 0)))
 
 
 def _time_major(x):

@@ -1,4 +1,4 @@
-"""Several GPUs, or several machines, that train one model.
+"""Several GPUs, or several machines, that train one model; and XLA.
 
 Each device holds a replica of the model. All are given the same whole batch;
 each takes its `share` of it, and what they find is averaged. Random numbers are
@@ -22,6 +22,7 @@ import tensorflow as tf
 from submitit.slurm.slurm import SlurmJobEnvironment
 
 _FIRST_PORT, _NUM_PORTS = 12_000, 20_000  # below those given to clients
+_FEW_NOTES = 2
 
 
 @functools.cache
@@ -151,6 +152,20 @@ def all_or_none(strategy: tf.distribute.Strategy) -> Iterator[None]:
     raise RuntimeError(
       'Another worker of this run stopped with an error; see its log.'
     )
+
+
+def prefers_xla() -> bool:
+  """Whether a step over many notes runs faster under XLA on this machine.
+
+  On an accelerator XLA fuses the many small operations of a frame into a few
+  kernels. On a CPU it runs what it fuses on one core.
+  """
+  return bool(tf.config.list_logical_devices('GPU'))
+
+
+def prefers_xla_for_sampling(batch_size: int) -> bool:
+  """The same for sampling, where the operations of a few notes are small."""
+  return batch_size <= _FEW_NOTES or prefers_xla()
 
 
 # What replicas do, inside strategy.run.

@@ -1,11 +1,8 @@
 """The mixture-density head: each value of a frame is a Gaussian mixture."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
-import tensorflow_probability as tfp
-
-tfd = tfp.distributions
 
 
 class Mixture(NamedTuple):
@@ -21,8 +18,11 @@ class Mixture(NamedTuple):
   mean: tf.Tensor
   logstd: tf.Tensor
 
-  def distribution(self) -> tfd.Distribution:
-    """As a distribution of batch shape `[...]`."""
+  def distribution(self) -> Any:
+    """As a `tfp.distributions.Distribution` of batch shape `[...]`."""
+    # Half of the time that it takes to import the package.
+    from tensorflow_probability import distributions as tfd
+
     return tfd.MixtureSameFamily(
       tfd.Categorical(logits=self.logmix),
       tfd.Normal(self.mean, tf.exp(self.logstd)),

@@ -1,11 +1,12 @@
 """The autoregressive sampler: seeded, batched, with all its controls."""
 
 import numbers
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from embedding_rnn.model import infilling, seeds
+from embedding_rnn.model import infilling
 from embedding_rnn.model.decoder import Drawn
 
 _GREEDY = (False, True, 'mean')
@@ -114,6 +115,12 @@ def check_controls(
     raise ValueError(f'top_p={top_p!r}: expected more than 0 and at most 1.')
 
 
+def check_seed(seed: Any) -> None:
+  """Raises ValueError for a seed that is not a whole number of 64 bits."""
+  if not isinstance(seed, numbers.Integral) or not -(2**63) <= seed < 2**63:
+    raise ValueError(f'seed={seed!r}: expected a whole number of 64 bits.')
+
+
 def _as_float32(value) -> float:
   """As the graph sees it, where very small or large is 0 or infinite."""
   if not isinstance(value, numbers.Real):
@@ -147,7 +154,7 @@ def _seed_pair(seed: int, purpose: int) -> tf.Tensor:
 def _concrete(seed: int | None) -> int:
   if seed is None:
     return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
-  seeds.check_seed(seed)
+  check_seed(seed)
   return int(seed)
 
 

@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from embedding_rnn.model import compilation
+from embedding_rnn.model import distribution
 from embedding_rnn.nsynth.convolution import (
   Convolution,
   ConvolutionalPart,
@@ -15,7 +15,7 @@ from embedding_rnn.nsynth.convolution import (
 _BLOCK_LENGTH = 8192
 
 
-class Encoder(ConvolutionalPart):
+class WaveNetEncoder(ConvolutionalPart):
   """Non-causal residual layers, then the mean of each hop.
 
   Section 3 of arXiv 1704.01279.
@@ -87,7 +87,7 @@ class Encoder(ConvolutionalPart):
     return pool(tf.concat(blocks, axis=1))
 
   def _block_lengths(self, length):
-    if compilation.prefers_xla():
+    if distribution.prefers_xla():
       return [length]
     # A layer sees no farther than the next block.
     reach = max(dilated.dilation for dilated in self.dilated)

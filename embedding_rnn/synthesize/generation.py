@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from embedding_rnn.data import dataset as data
 from embedding_rnn.model import latents, sampling
+from embedding_rnn.model.decoder import with_first_input
 from embedding_rnn.synthesize.piece import ModelView, Piece
 from embedding_rnn.training.trained_run import Run
 
@@ -298,8 +299,8 @@ def model_views(
   one_hots = np.eye(run.hps.context_vec_size, dtype=np.float32)[pitches]
 
   @tf.function(autograph=False)
-  def predict(frames, pitches):
-    inputs = tf.pad(frames[:, :-1], [[0, 0], [1, 0], [0, 0]])
+  def predict(batch, pitches):
+    inputs, frames = batch[:, :-1], batch[:, 1:]
     z = run.model.encode(frames).z if run.model.conditional else None
     mix = run.model.predict_mixture(inputs, pitches, z)
     distribution = mix.distribution()
@@ -307,7 +308,7 @@ def model_views(
     return distribution.mean(), distribution.stddev(), nats
 
   mean, std, nats = sampling.in_batches(
-    predict, [original, one_hots], _BATCH_SIZE
+    predict, [with_first_input(original), one_hots], _BATCH_SIZE
   )
   reverted = run.transforms.inverse(original)
   arrays = (original, remade, mean.numpy(), std.numpy(), nats.numpy(), reverted)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from embedding_rnn.model import compilation, distribution
+from embedding_rnn.model import distribution
 from embedding_rnn.training.objective import Objective
 
 
@@ -122,7 +122,7 @@ def make_evaluation(
 
 def _compilers(strategy):
   """-> what compiles a step, and the parts of it without communication."""
-  xla = compilation.prefers_xla()
+  xla = distribution.prefers_xla()
   if strategy.num_replicas_in_sync == 1:
     return tf.function(autograph=False, jit_compile=xla), lambda f: f
   return (

@@ -15,7 +15,7 @@ import tensorflow as tf
 from embedding_rnn.data import dataset as data
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Latent, Model
-from embedding_rnn.model import compilation, infilling, sampling
+from embedding_rnn.model import distribution, infilling, sampling
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.model.hparams_check import MODEL_HPARAMS
 from embedding_rnn.training import checkpoints
@@ -308,7 +308,7 @@ class Run:
     return tf.function(
       self.model.encode,
       autograph=False,
-      jit_compile=compilation.prefers_xla(),
+      jit_compile=distribution.prefers_xla(),
     )
 
   def _encode_z(self, notes, batch_size) -> np.ndarray | None:

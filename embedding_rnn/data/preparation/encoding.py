@@ -26,12 +26,10 @@ from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data.preparation import recordings, shards, workers
 from embedding_rnn.data.preparation.base import Note, Source
 from embedding_rnn.data.preparation.recordings import Policy
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
-from embedding_rnn.utils import files, locks
+from embedding_rnn.utils import files, locks, settings
 
 PLAN = 'plan.json'
 _BATCH_SIZE = 8
-_SLACK_SECONDS = 1e-3  # of length; rates do not always divide evenly
 _POLL_SECONDS = 1.0
 _BYTES_PER_NOTE = 2048  # of all that is not frames
 
@@ -187,8 +185,8 @@ class _Encoding:
       'sample_rate': self._codec.sample_rate,
       'hop_length': self._codec.hop_length,
     }
-    if isinstance(self._codec, WaveNetCodec):
-      about['checkpoint'] = self._codec.checkpoint
+    if checkpoint := self._codec.checkpoint:
+      about['checkpoint'] = checkpoint
     return about | {
       'source': self._source.name,
       'num_source_notes': self._source.num_notes,
@@ -207,11 +205,7 @@ class _Encoding:
 
   def _differing(self, before: dict[str, Any]) -> list[str]:
     # The same notes may be at another place now.
-    return [
-      f'{key} was {before.get(key)!r}, is {value!r}'
-      for key, value in self._plan.items()
-      if key != 'source' and before.get(key) != value
-    ]
+    return settings.differences(before, self._plan, ignored=['source'])
 
   def _expect_space(self) -> None:
     """Raises OSError if the disk cannot hold the result."""
@@ -232,7 +226,7 @@ class _Encoding:
   def run(self, show_progress: bool = True) -> None:
     """Encodes all shards that nobody else does, and waits for the others."""
     with (
-      workers.Claims(self.folder / '.claims') as claims,
+      locks.Claims(self.folder / '.claims') as claims,
       self.progress_bar(disable=not show_progress) as bar,
     ):
       waiting = [s for s in range(self.num_shards) if not self._is_done(s)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
-import pathlib
 import signal
 from multiprocessing import connection
 from typing import Protocol
@@ -13,41 +11,8 @@ from typing import Protocol
 from tqdm import auto as tqdm
 
 from embedding_rnn.audio.codec import Codec
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
 
 _POLL_SECONDS = 1.0
-
-
-class Claims:
-  """Says which process does what; what one has claimed, no other gets.
-
-  A claim ends with the process, however that ends. To be used as a context.
-
-  Args:
-    path: a file of the folder that all processes see.
-  """
-
-  def __init__(self, path: pathlib.Path):
-    self._file = path.open('a+b')
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *unused):
-    self._file.close()
-
-  def take(self, number: int) -> bool:
-    """Claims a number; False if another process has it."""
-    try:
-      # A lock of one byte; these, unlike those of whole files, work on any NFS.
-      fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
-    except (BlockingIOError, PermissionError):
-      return False
-    return True
-
-  def release(self, number: int) -> None:
-    """Gives a number back."""
-    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
 
 
 class Work(Protocol):
@@ -68,8 +33,8 @@ def run(work: Work, codec: Codec, num_processes: int) -> None:
 
   Args:
     work: what to do.
-    codec: which takes part in it; a WaveNet gets a GPU for each process, if
-      there are as many, or else shares them.
+    codec: which takes part in it; one that uses GPUs gets one for each process,
+      if there are as many, or else shares them.
     num_processes: how many.
 
   Raises:
@@ -130,7 +95,7 @@ def _run_share(work, codec, rank, num_processes, errors) -> None:
 
 def _take_devices(codec, rank, num_processes) -> None:
   """Takes this process's part of the machine; before TensorFlow starts."""
-  if not isinstance(codec, WaveNetCodec):
+  if not codec.uses_gpu:
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'  # There is no use for any.
     return
   import tensorflow as tf  # other codecs do without it
