@@ -1,14 +1,14 @@
 """What several tests need: a few embedded notes, and a tiny run of them."""
 
 import dataclasses
+import pathlib
 import time
 
 import numpy as np
 import pytest
 from absl import flags
 
-from embedding_rnn.data import dataset as data
-from embedding_rnn.data import notes
+from embedding_rnn.data import dataset, notes, provenance
 from embedding_rnn.data.preparation import fabricated_notes
 from embedding_rnn.data.preparation.embedded_notes import EmbeddedNotes
 from embedding_rnn.embedding_rnn import Model
@@ -46,13 +46,13 @@ def tiny_collection(notes_per_split=12) -> notes.NoteCollection:
 def tiny_run(data_dir, **overrides) -> trained_run.Run:
   """A run of the least size, with weights as at the start of training."""
   hps = default_hps().parse(TINY).override_from_dict(overrides)
-  dataset = data.open_dataset(data_dir, hps)
-  info = trained_run.describe_dataset(dataset, split_seed=0) | {'seed': 0}
+  data = dataset.open_dataset(data_dir, hps)
+  info = provenance.describe_dataset(data, split_seed=0) | {'seed': 0}
   return trained_run.Run(
     folder='',
     hps=hps,
     model=Model(hps),
-    transforms=data.fit_transforms(dataset, hps),
+    transforms=dataset.fit_transforms(data, hps),
     info=info,
     step=0,
     costs={},
@@ -66,6 +66,12 @@ def wait_until(condition, seconds=180):
     assert time.monotonic() < deadline, 'waited too long'
     time.sleep(0.02)
   return value
+
+
+@pytest.fixture(scope='session')
+def testdata():
+  """The folder of the files that tests compare with; not to be changed."""
+  return pathlib.Path(__file__).parent / 'testdata'
 
 
 @pytest.fixture(scope='session')
