@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from embedding_rnn.data import dataset as data
+from embedding_rnn.data import batches
+from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Costs, Model
 from embedding_rnn.model.schedules import (
@@ -41,7 +42,7 @@ class NoteObjective(Objective):
     self,
     model: Model,
     seed: int,
-    dataset: data.NoteDataset | None = None,
+    dataset: NoteDataset | None = None,
     transforms: Transforms | None = None,
   ):
     self.model, self.seed, self.hps = model, seed, model.hps
@@ -53,7 +54,7 @@ class NoteObjective(Objective):
 
   def training_batches(self, first_step: int) -> Iterable[Batch]:
     """(batch `[B, T + 1, W]`, pitches `[B, 128]`), see `data`."""
-    return data.training_batches(
+    return batches.training_batches(
       self._dataset,
       self._transforms,
       self.hps,
@@ -64,7 +65,7 @@ class NoteObjective(Objective):
 
   def evaluation_batches(self, split: str) -> Iterable[Batch]:
     """(batch, pitches, weight `[B]`), see `data`."""
-    return data.evaluation_batches(
+    return batches.evaluation_batches(
       self._dataset, self._transforms, split, self.hps.batch_size
     )
 

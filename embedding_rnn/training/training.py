@@ -7,12 +7,12 @@ import os
 import keras
 import tensorflow as tf
 
-from embedding_rnn.data import dataset as data
+from embedding_rnn.data import dataset, provenance
 from embedding_rnn.embedding_rnn import Model
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.model.hparams_check import check_hparams
 from embedding_rnn.model.tf1_checkpoint import restore_tf1_checkpoint
-from embedding_rnn.training import checkpoints, task, trained_run
+from embedding_rnn.training import checkpoints, task
 from embedding_rnn.training.checkpoints import RunFiles
 from embedding_rnn.training.note_objective import NoteObjective
 from embedding_rnn.training.progress import expect_same_run
@@ -48,7 +48,7 @@ def train(
 
   Args:
     hps: hyperparameters.
-    data_dir: the data set, see `data.open_dataset`.
+    data_dir: the data set, see `dataset.open_dataset`.
     run_dir: the run's folder, `log_root/exp_name`; made if it is not there.
     resume: go on with the run in the folder, which must then be there and, but
       for num_steps and save_every, have the same hyperparameters. If it is
@@ -103,15 +103,15 @@ class _NoteRecipe(task.Recipe):
     self._checkpoint_path, self._precision = checkpoint_path, precision
 
   def begin(self):
-    dataset = data.open_dataset(self._data_dir, self.hps, SPLIT_SEED)
-    transforms = data.fit_transforms(dataset, self.hps)
-    info = trained_run.describe_dataset(dataset, SPLIT_SEED) | {
+    notes = dataset.open_dataset(self._data_dir, self.hps, SPLIT_SEED)
+    transforms = dataset.fit_transforms(notes, self.hps)
+    info = provenance.describe_dataset(notes, SPLIT_SEED) | {
       'seed': self._seed,
       'checkpoint_path': self._checkpoint_path,
       'precision': self._precision,
       'version': checkpoints.library_version(),
     }
-    return RunFiles(self.hps.copy(), transforms, info), dataset
+    return RunFiles(self.hps.copy(), transforms, info), notes
 
   def expect_same_run(self, run):
     expect_same_run(
@@ -119,7 +119,7 @@ class _NoteRecipe(task.Recipe):
     )
 
   def open_data(self, run):
-    return trained_run.open_dataset(self._data_dir, self.hps, run.info)
+    return provenance.open_same_dataset(self._data_dir, self.hps, run.info)
 
   def make_objective(self, run, data, is_new):
     seed, precision = run.info['seed'], checkpoints.precision_of(run)

@@ -23,6 +23,7 @@ from absl import logging
 from tqdm import auto as tqdm
 
 from embedding_rnn.audio.codec import Codec
+from embedding_rnn.data import metadata
 from embedding_rnn.data.preparation import recordings, shards, workers
 from embedding_rnn.data.preparation.base import Note, Source
 from embedding_rnn.data.preparation.recordings import Policy
@@ -51,7 +52,7 @@ def encode_notes(
     source: of the notes.
     codec: to encode them.
     data_dir: the folder to write, not there yet. Besides the files of
-      `data.open_dataset` it gets notes.csv, which says what note is in which
+      `dataset.open_dataset` it gets notes.csv, which says what note is in which
       row, and report.csv, which names all notes that were skipped, padded, cut
       or kept although silent.
     policy: for notes that are not as NSynth's are; `Policy()` if None.
@@ -176,18 +177,11 @@ class _Encoding:
 
   def result(self) -> dict[str, Any]:
     """What dataset.json holds."""
-    return json.loads((self._data_dir / shards.INFO).read_text('utf-8'))
+    return json.loads((self._data_dir / metadata.FILE).read_text('utf-8'))
 
   @functools.cached_property
   def _plan(self) -> dict[str, Any]:
-    about = {
-      'codec': self._codec.name,
-      'sample_rate': self._codec.sample_rate,
-      'hop_length': self._codec.hop_length,
-    }
-    if checkpoint := self._codec.checkpoint:
-      about['checkpoint'] = checkpoint
-    return about | {
+    return metadata.of_codec(self._codec) | {
       'source': self._source.name,
       'num_source_notes': self._source.num_notes,
       'source_sha256': self._source.sha256,

@@ -22,7 +22,7 @@ import os
 from absl import app, flags, logging
 
 from embedding_rnn import nsynth
-from embedding_rnn.data import arrays
+from embedding_rnn.data import metadata
 from embedding_rnn.nsynth.codec import WaveNetCodec, expect_codec
 from embedding_rnn.nsynth.fastgen.runtime import (
   BATCH_SIZES,
@@ -111,7 +111,7 @@ def main(argv: list[str]) -> None:
 def _expect_same_codec(source: str, codec: WaveNetCodec) -> None:
   """Raises ValueError if a data directory says that it is of another."""
   folder = source if os.path.isdir(source) else os.path.dirname(source)
-  info = arrays.read_info(os.path.join(folder, 'dataset.json'))
+  info = metadata.read(folder)
   expect_codec(info, codec.num_channels, codec)
 
 
