@@ -18,8 +18,7 @@ from embedding_rnn.model import (
   mixture,
   sampling,
 )
-from embedding_rnn.model.hparams import HParams, default_hps
-from embedding_rnn.model.hparams_check import check_hparams
+from embedding_rnn.model.hparams import HParams, check_hparams, default_hps
 from embedding_rnn.model.schedules import (
   clip_gradients,
   kl_weight_at,

@@ -16,8 +16,7 @@ from absl import flags, logging
 
 from embedding_rnn.data import notes
 from embedding_rnn.experiments import grids, job, report, submission
-from embedding_rnn.model.hparams import HParams
-from embedding_rnn.model.hparams_check import check_hparams
+from embedding_rnn.model.hparams import HParams, check_hparams
 from embedding_rnn.nsynth import codec as codec_choice
 from embedding_rnn.training.checkpoints import is_run
 from embedding_rnn.utils import cli

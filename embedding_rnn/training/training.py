@@ -13,8 +13,7 @@ from embedding_rnn import __version__
 from embedding_rnn.data import dataset as data
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Costs, Model, seed_at_step
-from embedding_rnn.model.hparams import HParams
-from embedding_rnn.model.hparams_check import check_hparams
+from embedding_rnn.model.hparams import HParams, check_hparams
 from embedding_rnn.model.schedules import (
   LearningRate,
   kl_weight_at,
