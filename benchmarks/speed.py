@@ -71,7 +71,7 @@ def _measure_training(name, repeats):
   import embedding_rnn
   from embedding_rnn.embedding_rnn import make_optimizer
   from embedding_rnn.training import step as training_step
-  from embedding_rnn.training.note_objective import NoteObjective
+  from embedding_rnn.training.training import NoteObjective
 
   overrides, gflop, _, _ = MODELS[name]
   hps = embedding_rnn.default_hps().parse(overrides)

@@ -29,8 +29,8 @@ from embedding_rnn.training import (
 from embedding_rnn.training import (
   step as training_step,
 )
-from embedding_rnn.training.note_objective import NoteObjective
 from embedding_rnn.training.trained_run_test import make_data
+from embedding_rnn.training.training import NoteObjective
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = (
@@ -161,11 +161,12 @@ def set_floor(model, batch, side):
   """Puts the floor between the KL of the batch and that of one half of it."""
   for layer in (model.mean_layer, model.presig_layer):
     layer.kernel.assign(layer.kernel * 600)
-  seed = 7, 0
-  whole = float(model.raw_kl_at_step(batch, *seed))
-  halves = sorted(
-    float(model.raw_kl_at_step(x, *seed)) for x in (batch[:4], batch[4:])
+  objective = NoteObjective(model, seed=7)
+  whole, *halves = (
+    float(objective.part_means([x], 0)[0])
+    for x in (batch, batch[:4], batch[4:])
   )
+  halves.sort()
   assert halves[1] > halves[0] + 1e-3  # else 1e-5 would not tell
   model.hps.kl_tolerance = (whole + halves[side == 'below']) / 2
 

@@ -6,7 +6,7 @@ frames before it. Frames are in the model's format (see `transforms`): `[B, T,
 W]`, and a training batch is `[B, T + 1, W]`, a zero frame before the note.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -18,9 +18,12 @@ from embedding_rnn.model import (
   mixture,
   sampling,
 )
-from embedding_rnn.model.hparams import HParams, default_hps
-from embedding_rnn.model.hparams_check import check_hparams
-from embedding_rnn.model.schedules import kl_weight_at, make_optimizer
+from embedding_rnn.model.hparams import HParams, check_hparams, default_hps
+from embedding_rnn.model.schedules import (
+  clip_gradients,
+  kl_weight_at,
+  make_optimizer,
+)
 
 __all__ = [
   'Costs',
@@ -405,11 +408,6 @@ class Model(keras.Model):
     )
     return costs, grads
 
-  def clip(self, grads: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Gradients, clipped by value to at most hps.grad_clip."""
-    clip = self.hps.grad_clip
-    return [tf.clip_by_value(g, -clip, clip) for g in grads]
-
   def gradients_at_step(self, batch, pitches, seed, step, whole_kl=None):
     """`costs_and_gradients` as training uses them.
 
@@ -420,17 +418,12 @@ class Model(keras.Model):
       step: int, the steps before this one; it decides the KL weight.
       whole_kl: as in `compute_costs`.
     """
-    seeds = _seed_at(seed, step)
-    noise = self.draw_noise(batch, seeds)
+    seed = seed_at_step(seed, step)
+    noise = self.draw_noise(batch, seed)
     kl_weight = kl_weight_at(self.hps, step)
     return self.costs_and_gradients(
-      batch, pitches, noise, kl_weight, seeds, whole_kl
+      batch, pitches, noise, kl_weight, seed, whole_kl
     )
-
-  def raw_kl_at_step(self, batch, seed, step):
-    """The raw KL that `gradients_at_step` finds, from the encoder alone."""
-    latent = self.encode(batch[:, 1:], seed=_seed_at(seed, step))
-    return tf.reduce_mean(latent.kl_to_prior())
 
   @tf.autograph.experimental.do_not_convert
   def train_step(self, data):
@@ -439,8 +432,9 @@ class Model(keras.Model):
     costs, grads = self.gradients_at_step(
       batch, pitches, self.hps.trial, self.optimizer.iterations
     )
+    grads = clip_gradients(grads, self.hps.grad_clip)
     self.optimizer.apply_gradients(
-      zip(self.clip(grads), self.trainable_variables, strict=True)
+      zip(grads, self.trainable_variables, strict=True)
     )
     return costs._asdict()
 
@@ -469,8 +463,8 @@ def _linear(width, size, name):
   return layer
 
 
-def _seed_at(seed, step):
-  """The seed `[2]` of a step."""
+def seed_at_step(seed: int, step: Any) -> tf.Tensor:
+  """The seed `[2]` of a step's noise and dropouts."""
   return tf.stack([seed, tf.cast(step, tf.int32)])
 
 

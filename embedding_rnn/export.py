@@ -23,9 +23,9 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
+from embedding_rnn import __version__
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.decoder import Decoder
-from embedding_rnn.training import checkpoints
 from embedding_rnn.training.trained_run import Run, load_run
 from embedding_rnn.utils import cli, files
 
@@ -264,7 +264,7 @@ def _describe(run: Run, functions: dict[str, Any]) -> dict[str, Any]:
 
   known = ('codec', 'sample_rate')
   return {
-    'version': checkpoints.library_version(),
+    'version': __version__,
     'run': os.path.basename(os.path.abspath(run.folder)),
     'step': run.step,
     'hparams': run.hps.values(),

@@ -296,7 +296,7 @@ def resume_with_a_flipped_bit(original, expected, name, place, data_dir, log):
   log.clear()
   try:
     train(FEW_STEPS, data_dir, folder)
-  except checkpoints.DamagedFileError as error:
+  except files.DamagedFileError as error:
     assert name.name in str(error)
     return 'refused'
   assert_same_end_but_for(folder, expected, name)
@@ -314,7 +314,7 @@ def resume_with_a_flipped_bit(original, expected, name, place, data_dir, log):
 def assert_same_end_but_for(folder, expected, name):
   try:
     assert_same_end(folder, expected)
-  except checkpoints.DamagedFileError as error:
+  except files.DamagedFileError as error:
     # What is damaged and was not needed stays so.
     assert str(folder / name.parent) in str(error)
 

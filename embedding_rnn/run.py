@@ -29,8 +29,7 @@ from embedding_rnn.experiments import (
   worker,
 )
 from embedding_rnn.experiments.resources import Resources
-from embedding_rnn.model.hparams import HParams
-from embedding_rnn.model.hparams_check import check_hparams
+from embedding_rnn.model.hparams import HParams, check_hparams
 from embedding_rnn.nsynth import codec as codec_choice
 from embedding_rnn.training.checkpoints import is_run
 from embedding_rnn.utils import cli, dataclass_flags

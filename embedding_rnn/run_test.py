@@ -121,7 +121,10 @@ def _fabricate(folder, hps, step):
   checkpoints.create_run(folder, checkpoints.RunFiles(hps, transforms, info))
   state = {**dataclasses.asdict(progress.State(step, step)), 'num_steps': 9}
   checkpoints.write_save(
-    folder, checkpoints.LAST, step, {progress.STATE: state | {'save_every': 9}}
+    folder,
+    checkpoints.LAST,
+    step,
+    {checkpoints.STATE: state | {'save_every': 9}},
   )
 
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from embedding_rnn.experiments import job
 from embedding_rnn.figures import sweep
+from embedding_rnn.model.hparams import names_that_shape
 from embedding_rnn.training.progress import Progress, read_progress
 from embedding_rnn.utils import cli, files
 
@@ -26,17 +27,7 @@ CSV, FIGURE = 'report.csv', 'report.png'
 
 # Reconstruction costs are nats per value of what the model is fed, and the KL
 # term has a weight and a floor; runs that differ in these do not compare.
-_SCALE = (
-  'data_set',
-  'max_seq_len',
-  'seq_width',
-  'overfit',
-  'difference_input',
-  'pca_dim_reduce',
-  'n_pca_components',
-  'kl_weight',
-  'kl_tolerance',
-)
+_SCALE = names_that_shape('costs')
 # Of a run's metadata, what was chosen, as hyperparameters are.
 _CHOSEN = ('data_dir', 'seed', 'precision', 'checkpoint_path')
 _COSTS = ('cost', 'r_cost', 'kl_cost', 'raw_kl')

@@ -2,15 +2,17 @@
 
 `HParams` follows `tf.contrib.training.HParams`, which went away with
 TensorFlow 1: the same methods, the same text format and the same words in its
-errors.
+errors. What hyperparameters there are is declared below it, each of them once.
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
-from collections.abc import Mapping
-from typing import Any, NoReturn
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn
 
 from embedding_rnn.model import hparams_parsing
 
@@ -139,7 +141,7 @@ class HParams:
       ValueError: for an unknown name, a value that cannot be read as the
         hyperparameter's type, a name that is assigned twice, or other text.
     """
-    assigned = {}
+    assigned: dict[str, Any] = {}
     for name, index, literal in hparams_parsing.assignments(text):
       if name not in self._types:
         self._fail_unknown(name, text)
@@ -187,19 +189,7 @@ class HParams:
       UnknownHyperparameterError: for a name that is not there.
       ValueError: for a value of another type, or text that is not JSON.
     """
-    try:
-      values = json.loads(text, object_pairs_hook=_unique_keys)
-    except json.JSONDecodeError as error:
-      raise ValueError(
-        f'Hyperparameters are not JSON: {error} in {_shorten(text)}; expected '
-        'what to_json() writes.'
-      ) from error
-    if not isinstance(values, dict):
-      raise ValueError(
-        'Hyperparameters must be a JSON object such as {"rnn_size": 512}, got '
-        f'{_shorten(text)}.'
-      )
-    return self.override_from_dict(values)
+    return self.override_from_dict(hparams_parsing.read_json(text))
 
   def copy(self) -> HParams:
     """A copy that shares nothing with this object."""
@@ -222,7 +212,7 @@ class HParams:
       return NotImplemented
     return self._types == other._types and self.values() == other.values()
 
-  __hash__ = None  # It can change.
+  __hash__ = None  # type: ignore[assignment]  # It can change.
 
   def __setattr__(self, name, value):
     self.set_hparam(name, value)
@@ -260,7 +250,8 @@ class HParams:
   def _cast(self, name: str, value: Any) -> Any:
     if name not in self._types:
       self._fail_unknown(name)
-    return hparams_parsing.cast_value(name, *self._types[name], value)
+    kind, is_list = self._types[name]
+    return hparams_parsing.cast_value(name, kind, is_list, value)
 
   def _replace_elements(self, name: str, elements: dict[int, Any]) -> list:
     if not self._types[name][1]:
@@ -279,72 +270,249 @@ class HParams:
     return result
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  result = {}
-  for name, value in pairs:
-    if name in result:
-      raise ValueError(
-        f'Multiple assignments to variable {name!r} in JSON; give each only '
-        'one value.'
-      )
-    result[name] = value
-  return result
+class Bound(NamedTuple):
+  """Which values of its type a hyperparameter may have.
+
+  Attributes:
+    text: these values in words.
+    holds: whether a value is one of them.
+  """
+
+  text: str
+  holds: Callable[[Any], bool]
 
 
-def _shorten(text: str, length: int = 60) -> str:
-  return repr(text if len(text) <= length else text[:length] + '...')
+class Hyperparameter(NamedTuple):
+  """The declaration of a hyperparameter, from which all else follows.
+
+  Attributes:
+    name: what it is called.
+    default: its value in 2017, or what means the same; it sets the type.
+    bound: what its values must keep to; None for any of its type.
+    group: where it stands in the table for people, one of `GROUPS`.
+    meaning: what it is, in Markdown.
+    shapes: 'model' if weights of models with other values do not fit, or the
+      format of their data is another; 'costs' if the costs of runs with other
+      values do not compare.
+  """
+
+  name: str
+  default: Any
+  bound: Bound | None
+  group: str
+  meaning: str
+  shapes: tuple[str, ...] = ()
+
+
+# Groups of hyperparameters, with what is to be said of all in one.
+GROUPS = {
+  'Decoder': '',
+  'Encoder and latent vector': '',
+  'HyperLSTM': 'used by `hyper` cells',
+  'Data': '',
+  'Cost': '',
+  'Optimiser': 'Adam',
+  'Dropout': 'in training only; each `_prob` is the probability to *keep*',
+  'Labels': '',
+}
+_DECODER, _ENCODER, _HYPER, _DATA, _COST, _OPTIMISER, _DROPOUT, _LABELS = GROUPS
+
+_CELL = Bound(
+  'lstm, layer_norm or hyper', ('lstm', 'layer_norm', 'hyper').__contains__
+)
+_FACTOR = Bound('from 0 to 1', lambda x: 0 <= x <= 1)
+_FINITE = Bound('a finite number', math.isfinite)
+_FLAG = Bound('0 or 1', lambda x: x in (0, 1))
+_POSITIVE = Bound('more than 0', lambda x: x > 0)
+_RATE = Bound('more than 0 and finite', lambda x: 0 < x < math.inf)
+_WEIGHT = Bound('at least 0 and finite', lambda x: 0 <= x < math.inf)
+
+_MODEL, _COSTS, _BOTH = ('model',), ('costs',), ('model', 'costs')
+
+# In the order of 2017. Flags are ints, 0 or 1, as they were then.
+HYPERPARAMETERS = tuple(
+  Hyperparameter(*row)
+  for row in (
+    ('num_steps', 10_000_000, _POSITIVE, _OPTIMISER, 'steps'),
+    (
+      'save_every', 1000, _POSITIVE, _OPTIMISER,
+      'steps between evaluations; the best weights by validation cost are kept',
+    ),
+    ('max_seq_len', 125, _POSITIVE, _DATA, 'frames in a note', _BOTH),
+    ('seq_width', 16, _POSITIVE, _DATA, 'channels in a frame', _BOTH),
+    ('rnn_size', 1024, _POSITIVE, _DECODER, 'units of a layer', _MODEL),
+    ('num_layers', 1, _POSITIVE, _DECODER, 'layers', _MODEL),
+    (
+      'model', 'lstm', _CELL, _DECODER,
+      'its cell: `lstm`, `layer_norm` ([Ba et '
+      'al.](https://arxiv.org/abs/1607.06450)) or `hyper` ([Ha et '
+      'al.](https://arxiv.org/abs/1609.09106))',
+      _MODEL,
+    ),
+    ('bidir', 1, _FLAG, _ENCODER, 'read the note in both directions', _MODEL),
+    (
+      'enc_rnn_size', 256, _POSITIVE, _ENCODER,
+      'units in each direction', _MODEL,
+    ),
+    (
+      'enc_model', 'lstm', _CELL, _ENCODER,
+      'its cell: `lstm`, `layer_norm` or `hyper`', _MODEL,
+    ),
+    ('z_size', 64, _POSITIVE, _ENCODER, 'size of the latent vector', _MODEL),
+    (
+      'context_vec_size', 128, _POSITIVE, _DECODER,
+      'size of the pitch one-hot', _MODEL,
+    ),
+    (
+      'kl_weight', 1.0, _WEIGHT, _COST,
+      'weight of the KL term in the end, and in evaluation', _COSTS,
+    ),
+    (
+      'kl_weight_start', 0.01, _WEIGHT, _COST,
+      'weight of the KL term at the first step',
+    ),
+    (
+      'kl_tolerance', 0.2, _FINITE, _COST,
+      'floor of the KL term; below it, nothing is gained by a smaller KL',
+      _COSTS,
+    ),
+    ('batch_size', 128, _POSITIVE, _OPTIMISER, 'notes in a step'),
+    (
+      'grad_clip', 1.0, _POSITIVE, _OPTIMISER,
+      'each element of a gradient is clipped to ± this',
+    ),
+    (
+      'num_mixture', 5, _POSITIVE, _DECODER,
+      'Gaussians in the mixture of each channel', _MODEL,
+    ),
+    (
+      'clip_z_with_tanh', 0, _FLAG, _ENCODER,
+      '1: squash the latent vector with tanh', _MODEL,
+    ),
+    (
+      'learning_rate', 0.001, _RATE, _OPTIMISER,
+      'learning rate at the first step',
+    ),
+    (
+      'decay_rate', 0.9999, _FACTOR, _OPTIMISER,
+      'at each step, the gap between the first learning rate and the last '
+      'shrinks by this factor',
+    ),
+    (
+      'kl_decay_rate', 0.99995, _FACTOR, _COST,
+      'at each step, the gap between the two weights shrinks by this factor',
+    ),
+    (
+      'min_learning_rate', 0.00001, _WEIGHT, _OPTIMISER,
+      'learning rate in the end',
+    ),
+    (
+      'use_recurrent_dropout', 0, _FLAG, _DROPOUT,
+      "on the decoder cell's candidate values ([Semeniuta et "
+      'al.](https://arxiv.org/abs/1603.05118))',
+    ),
+    ('recurrent_dropout_prob', 0.95, None, _DROPOUT, 'of keeping them'),
+    ('use_input_dropout', 0, _FLAG, _DROPOUT, "on the decoder's input"),
+    ('input_dropout_prob', 0.95, None, _DROPOUT, 'of keeping it'),
+    ('use_output_dropout', 0, _FLAG, _DROPOUT, "on the decoder's output"),
+    ('output_dropout_prob', 0.95, None, _DROPOUT, 'of keeping it'),
+    (
+      'hyper_lstm_size', 256, _POSITIVE, _HYPER,
+      'units of the small LSTM that scales the large one', _MODEL,
+    ),
+    (
+      'hyper_embedding_size', 64, _POSITIVE, _HYPER,
+      'size of its embeddings', _MODEL,
+    ),
+    (
+      'hyper_use_layer_norm', 1, _FLAG, _HYPER,
+      'normalise inside the cell', _MODEL,
+    ),
+    ('data_set', 'train_z.npy', None, _DATA, 'file of the frames', _COSTS),
+    (
+      'pitch_set', 'train_pitch_one_hot.npy', None, _DATA,
+      'file of the pitches',
+    ),
+    (
+      'velocity_set', 'train_vels_one_hot.npy', None, _DATA,
+      'file of the velocities',
+    ),
+    (
+      'unconditional', 0, _FLAG, _DECODER,
+      '1: a decoder alone, with no encoder, latent vector or pitch', _MODEL,
+    ),
+    (
+      'is_training', 1, _FLAG, _LABELS,
+      'kept from 2017, where it chose between two graphs',
+    ),
+    ('trial', 0, None, _LABELS, 'number of a repeat'),
+    (
+      'overfit', 0, _FLAG, _DATA,
+      '1: train on the validation notes, to see whether the model can learn '
+      'at all',
+      _COSTS,
+    ),
+    (
+      'difference_input', 1, _FLAG, _DATA,
+      'model the steps between frames, last frame first, instead of the '
+      'frames',
+      _BOTH,
+    ),
+    (
+      'no_sample_vae', 0, _FLAG, _ENCODER,
+      '1: a plain autoencoder; the latent vector is a projection, not a sample',
+      _MODEL,
+    ),
+    (
+      'pca_dim_reduce', 0, _FLAG, _DATA,
+      '1: model whitened principal components instead of channels', _BOTH,
+    ),
+    ('n_pca_components', 6, _POSITIVE, _DATA, 'how many of them', _BOTH),
+  )
+)  # fmt: skip
 
 
 def default_hps() -> HParams:
-  """The hyperparameters of 2017 and their defaults.
+  """The hyperparameters of 2017 and their defaults, as a new `HParams`."""
+  return HParams(**{h.name: h.default for h in HYPERPARAMETERS})
 
-  Flags are ints, 0 or 1, as they were then.
 
-  Returns:
-    A new `HParams`.
-  """
-  return HParams(
-    num_steps=10000000,  # Optimiser steps.
-    save_every=1000,  # Steps between evaluations; the best are kept.
-    max_seq_len=125,  # Frames in a note.
-    seq_width=16,  # Channels in a frame, before PCA.
-    rnn_size=1024,  # Decoder units.
-    num_layers=1,  # Decoder layers.
-    model='lstm',  # Decoder cell: lstm, layer_norm or hyper.
-    bidir=1,  # Bidirectional encoder.
-    enc_rnn_size=256,  # Encoder units in each direction.
-    enc_model='lstm',  # Encoder cell: lstm, layer_norm or hyper.
-    z_size=64,  # Latent size.
-    context_vec_size=128,  # Pitch one-hot.
-    kl_weight=1.0,  # Final weight of the KL term.
-    kl_weight_start=0.01,  # First weight of the KL term.
-    kl_tolerance=0.2,  # Floor of the KL term.
-    batch_size=128,
-    grad_clip=1.0,  # Gradients are clipped to -grad_clip..grad_clip.
-    num_mixture=5,  # Gaussians in each mixture.
-    clip_z_with_tanh=0,  # The decoder sees tanh(z) instead of z.
-    learning_rate=0.001,  # First learning rate.
-    decay_rate=0.9999,  # Decay of the learning rate in each step.
-    kl_decay_rate=0.99995,  # Decay in each step of kl_weight - weight.
-    min_learning_rate=0.00001,
-    use_recurrent_dropout=0,
-    recurrent_dropout_prob=0.95,  # Probability to KEEP, as the next two.
-    use_input_dropout=0,
-    input_dropout_prob=0.95,
-    use_output_dropout=0,
-    output_dropout_prob=0.95,
-    hyper_lstm_size=256,  # Units of the hyper cell's small cell.
-    hyper_embedding_size=64,
-    hyper_use_layer_norm=1,
-    data_set='train_z.npy',  # Files in the data directory.
-    pitch_set='train_pitch_one_hot.npy',
-    velocity_set='train_vels_one_hot.npy',
-    unconditional=0,  # No encoder, no z, no pitch.
-    is_training=1,
-    trial=0,  # Label of a repeat.
-    overfit=0,  # Trains on the validation split.
-    difference_input=1,  # Models reversed first differences.
-    no_sample_vae=0,  # z is a projection of the encoder state, no sample.
-    pca_dim_reduce=0,  # Models principal components of the channels.
-    n_pca_components=6,
-  )
+def names_that_shape(what: str) -> list[str]:
+  """The names of what shapes the 'model' or the 'costs', group by group."""
+  return [h.name for h in _by_group() if what in h.shapes]
+
+
+def check_hparams(hps: HParams) -> None:
+  """Raises ValueError for values that make no model, or no training of it."""
+  for name, _, bound, *_ in HYPERPARAMETERS:
+    value = getattr(hps, name)
+    if bound and not bound.holds(value):
+      raise ValueError(f'{name}={value!r}: expected {bound.text}.')
+  for part in ('recurrent', 'input', 'output'):
+    keep = getattr(hps, f'{part}_dropout_prob')
+    if getattr(hps, f'use_{part}_dropout') and not 0 < keep <= 1:
+      raise ValueError(
+        f'{part}_dropout_prob={keep}: expected a keep probability in (0, 1].'
+      )
+  if hps.pca_dim_reduce and hps.n_pca_components > hps.seq_width:
+    raise ValueError(
+      f'n_pca_components={hps.n_pca_components}: expected at most '
+      f'seq_width={hps.seq_width}.'
+    )
+
+
+def markdown_table() -> str:
+  """All hyperparameters for people, as a Markdown table."""
+  rows = [('name', 'default', 'values', 'shapes', 'meaning'), ('---',) * 5]
+  for group, members in itertools.groupby(_by_group(), lambda h: h.group):
+    rows.append((f'**{group}**', '', '', '', GROUPS[group]))
+    for h in members:
+      default = f'`{h.default}`' if isinstance(h.default, str) else h.default
+      values = h.bound.text if h.bound else ''
+      shapes = ', '.join(h.shapes)
+      rows.append((f'`{h.name}`', f'{default}', values, shapes, h.meaning))
+  return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+
+
+def _by_group() -> list[Hyperparameter]:
+  return sorted(HYPERPARAMETERS, key=lambda h: [*GROUPS].index(h.group))

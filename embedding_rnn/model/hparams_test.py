@@ -1,7 +1,8 @@
-"""Tests of hparams.py and hparams_values.py."""
+"""Tests of hparams.py and hparams_parsing.py."""
 
 import copy
 import json
+import pathlib
 import pickle
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from embedding_rnn.model import hparams
 from embedding_rnn.model.hparams import HParams
+
+DOCS = pathlib.Path(__file__).parents[2] / 'docs' / 'hyperparameters.md'
 
 # The table of the 2017 defaults: names in order, with values of these types.
 DEFAULTS_2017 = [
@@ -325,3 +328,56 @@ def test_str_is_sorted():
   hps = HParams(b='x', a=1)
   assert str(hps) == "[('a', 1), ('b', 'x')]"
   assert repr(hps) == "HParams([('a', 1), ('b', 'x')])"
+
+
+def test_declarations():
+  names = [h.name for h in hparams.HYPERPARAMETERS]
+  assert len(set(names)) == len(names)
+  for h in hparams.HYPERPARAMETERS:
+    assert h.group in hparams.GROUPS and {*h.shapes} <= {'model', 'costs'}
+  model = hparams.names_that_shape('model')
+  assert {'rnn_size', 'hyper_use_layer_norm', 'pca_dim_reduce'} <= {*model}
+  assert not {'data_set', 'kl_weight', 'learning_rate', 'trial'} & {*model}
+  hparams.check_hparams(hparams.default_hps())
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('model=gru', "model='gru': expected lstm, layer_norm or hyper"),
+    ('num_steps=0', 'num_steps=0: expected more than 0'),
+    ('grad_clip=nan', 'grad_clip=nan: expected more than 0'),
+    ('learning_rate=-1', r'learning_rate=-1\.0: expected more than 0'),
+    ('learning_rate=inf', 'learning_rate=inf: .* and finite'),
+    ('min_learning_rate=-1', 'expected at least 0'),
+    ('decay_rate=1.1', r'decay_rate=1\.1: expected from 0 to 1'),
+    ('kl_decay_rate=nan', 'kl_decay_rate=nan: expected from 0 to 1'),
+    ('kl_weight=inf', 'kl_weight=inf'),
+    ('kl_tolerance=nan', 'expected a finite number'),
+    ('bidir=2', 'bidir=2: expected 0 or 1'),
+    ('use_input_dropout=1,input_dropout_prob=nan', 'keep probability'),
+    ('pca_dim_reduce=1,n_pca_components=17', 'at most seq_width=16'),
+  ],
+)
+def test_values_that_make_no_training_are_refused(text, message):
+  with pytest.raises(ValueError, match=message):
+    hparams.check_hparams(hparams.default_hps().parse(text))
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    'grad_clip=inf',
+    'decay_rate=1,min_learning_rate=0,kl_weight_start=0,kl_tolerance=-1',
+    'input_dropout_prob=0,n_pca_components=17',  # without effect
+  ],
+)
+def test_values_that_are_good(text):
+  hparams.check_hparams(hparams.default_hps().parse(text))
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason='not in a clone')
+def test_documented():
+  table = hparams.markdown_table()
+  text = DOCS.read_text(encoding='utf-8')
+  assert table in text, f'{DOCS} should have this table:\n{table}'

@@ -1,4 +1,6 @@
-"""How the learning rate and the KL weight change from step to step."""
+"""The optimiser, and how learning rate and KL weight change with the step."""
+
+import math
 
 import keras
 import tensorflow as tf
@@ -44,3 +46,10 @@ def kl_weight_at(hps: HParams, step: tf.Tensor) -> tf.Tensor:
 def make_optimizer(hps: HParams) -> keras.optimizers.Optimizer:
   """The 2017 optimiser: Adam with TensorFlow 1's defaults."""
   return keras.optimizers.Adam(LearningRate.of(hps), epsilon=1e-8)
+
+
+def clip_gradients(grads: list[tf.Tensor], limit: float) -> list[tf.Tensor]:
+  """Gradients with each element clipped to -limit..limit, as in 2017."""
+  if limit == math.inf:
+    return grads
+  return [tf.clip_by_value(g, -limit, limit) for g in grads]

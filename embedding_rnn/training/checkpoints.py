@@ -13,7 +13,6 @@ of each kind is kept, to fall back to if the newest is damaged.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import pathlib
 import re
@@ -31,10 +30,11 @@ from embedding_rnn.utils.files import DamagedFileError
 if TYPE_CHECKING:  # else, reading a run's progress would take seconds
   import keras
 
-__all__ = ['DamagedFileError']
-
 HPARAMS, TRANSFORMS, INFO = 'hparams.json', 'transforms.npz', 'run.json'
-WEIGHTS, COSTS, HISTORY = 'weights.npz', 'costs.json', 'history.csv'
+HISTORY = 'history.csv'
+# Files of a save.
+WEIGHTS, COSTS = 'weights.npz', 'costs.json'
+STATE, OPTIMIZER = 'state.json', 'optimizer.npz'
 BEST, LAST = 'best', 'last'
 EMBEDDING_RNN, WAVENET = 'embedding_rnn', 'wavenet'  # kinds of models
 _RESTORE = (
@@ -306,14 +306,6 @@ def assign_optimizer_state(
 ) -> None:
   """Sets all variables of a built optimiser; as `assign_weights`."""
   _assign(_optimizer_variables(optimizer), arrays, source)
-
-
-def library_version() -> str:
-  """The version of this package, for the record."""
-  try:
-    return importlib.metadata.version('embedding-rnn')
-  except importlib.metadata.PackageNotFoundError:
-    return 'not installed'
 
 
 def _by_name(variables) -> dict:

@@ -11,8 +11,9 @@ from embedding_rnn import embedding_rnn
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.training import checkpoints
-from embedding_rnn.training.checkpoints import BEST, LAST, DamagedFileError
+from embedding_rnn.training.checkpoints import BEST, LAST
 from embedding_rnn.utils import files
+from embedding_rnn.utils.files import DamagedFileError
 
 TINY = (
   'rnn_size=4,enc_rnn_size=3,z_size=2,num_mixture=2,seq_width=4,max_seq_len=6,'

@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import logging
 from tensorboard.plugins.hparams import api as hparams_api
 
-from embedding_rnn.training.checkpoints import HISTORY
+from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import files
 
 COLUMNS = (
@@ -48,7 +48,7 @@ def restore_history(folder: pathlib.Path, history: bytes) -> None:
     folder: the run's.
     history: the content of history.csv at the save.
   """
-  path = folder / HISTORY
+  path = folder / checkpoints.HISTORY
   found = path.read_bytes() if path.exists() else None
   if found == history:
     return
@@ -80,7 +80,7 @@ class TrainingLog:
   """
 
   def __init__(self, folder: pathlib.Path, history: bytes | None = None):
-    self._path = folder / HISTORY
+    self._path = folder / checkpoints.HISTORY
     if history is None:
       header = ','.join(COLUMNS) + '\n'
       files.write_bytes(self._path, header.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import keras
@@ -26,6 +27,8 @@ class Objective(abc.ABC):
     seed: of all randomness, so that steps are functions of it and their number.
     cost_names: of the costs of a step; 'cost', to be minimised, comes first.
     remedy: what a user may change if a cost is not finite.
+    grad_clip: the largest size of an element of the gradients; larger ones are
+      clipped to it.
   """
 
   model: keras.Model
@@ -33,6 +36,7 @@ class Objective(abc.ABC):
   seed: int
   cost_names: tuple[str, ...]
   remedy = 'with a lower learning_rate'
+  grad_clip = math.inf
 
   @abc.abstractmethod
   def make_optimizer(self) -> keras.optimizers.Optimizer:
@@ -80,10 +84,6 @@ class Objective(abc.ABC):
     """
     del part, step
     return []
-
-  def clip(self, grads: list[tf.Tensor]) -> list[tf.Tensor]:
-    """The gradients of the whole batch, as the optimiser is to get them."""
-    return grads
 
   @abc.abstractmethod
   def evaluation_sums(self, part: Batch, number: tf.Tensor) -> tf.Tensor:

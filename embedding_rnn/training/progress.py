@@ -13,8 +13,6 @@ from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import files
 from embedding_rnn.utils.files import DamagedFileError
 
-STATE = 'state.json'
-
 
 @dataclasses.dataclass
 class State:
@@ -41,12 +39,12 @@ class State:
 
 def read_state(save: files.CheckedFolder) -> State:
   """Reads how far training was at a 'last' save."""
-  values = save.read_json(STATE)
+  values = save.read_json(checkpoints.STATE)
   try:
     names = [field.name for field in dataclasses.fields(State)]
     return State(**{name: values[name] for name in names})
   except KeyError as error:
-    raise save.error(STATE, f'has no {error}') from error
+    raise save.error(checkpoints.STATE, f'has no {error}') from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +96,7 @@ def _read(folder: pathlib.Path) -> Progress:
   hps, state, costs = run.hps, State(), {}
 
   def read_last(save):
-    return read_state(save), save.read_json(STATE)
+    return read_state(save), save.read_json(checkpoints.STATE)
 
   if checkpoints.list_saves(folder, checkpoints.LAST):
     _, (state, values) = checkpoints.read_save(

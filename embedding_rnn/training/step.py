@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from embedding_rnn.model import distribution
+from embedding_rnn.model.schedules import clip_gradients
 from embedding_rnn.training.objective import Objective
 
 
@@ -53,7 +54,7 @@ def make_training_step(
       means = distribution.all_reduce('MEAN', means_of(part, now))
     costs, grads = gradients_of(part, now, means)
     costs, *grads = distribution.all_reduce('MEAN', [tf.stack(costs), *grads])
-    grads = objective.clip(grads)
+    grads = clip_gradients(grads, objective.grad_clip)
     is_finite = tf.math.is_finite(costs[0])
     for grad in grads:
       is_finite &= tf.reduce_all(tf.math.is_finite(grad))

@@ -27,7 +27,7 @@ from embedding_rnn.utils import files
 _MAX_SEED = 2**31  # TensorFlow gets it as an int32
 
 
-class Recipe(abc.ABC):
+class TrainingTask(abc.ABC):
   """How runs of one kind of model begin and go on.
 
   Attributes:
@@ -56,8 +56,8 @@ class Recipe(abc.ABC):
     """The model, with its first weights if the run is new, and its costs."""
 
 
-def train(
-  recipe: Recipe,
+def run_task(
+  task: TrainingTask,
   run_dir: str | os.PathLike[str],
   *,
   resume: bool,
@@ -67,7 +67,7 @@ def train(
   """Trains up to `hps.num_steps` steps; see `training.train`.
 
   Args:
-    recipe: of the run.
+    task: how the run begins and goes on.
     run_dir: the run's folder.
     resume: go on with the run that is there.
     deterministic_ops: the same bits on every repeat, on GPUs too.
@@ -78,7 +78,7 @@ def train(
   """
   strategy = strategy or distribution.choose_strategy()
   is_chief = distribution.is_chief(strategy)
-  distribution.expect_even_shares(recipe.hps.batch_size, strategy)
+  distribution.expect_even_shares(task.hps.batch_size, strategy)
   if deterministic_ops:
     tf.config.experimental.enable_op_determinism()
   folder = pathlib.Path(run_dir)
@@ -91,9 +91,9 @@ def train(
         files.make_folder(folder)
         stack.enter_context(checkpoints.locked(folder))
         files.remove_temporaries(folder)
-      opened = (_reopen if resume else _begin)(recipe, folder)
+      opened = (_reopen if resume else _begin)(task, folder)
     if opened.data:
-      _make_trainer(recipe, folder, opened, strategy, is_new=not resume).run()
+      _make_trainer(task, folder, opened, strategy, is_new=not resume).run()
     elif is_chief:
       restore_history(folder, opened.saved.history)
 
@@ -106,21 +106,21 @@ class _Opened(NamedTuple):
   saved: SavedTraining | None = None
 
 
-def _begin(recipe, folder) -> _Opened:
+def _begin(task, folder) -> _Opened:
   """A new run; not written yet."""
   if checkpoints.is_run(folder):
     raise FileExistsError(
       f"There is a run at '{folder}' already; go on with it (--resume), "
       'choose another name, or remove the folder.'
     )
-  return _Opened(*recipe.begin())
+  return _Opened(*task.begin())
 
 
-def _reopen(recipe, folder) -> _Opened:
+def _reopen(task, folder) -> _Opened:
   """The run in a folder, where it was last saved."""
-  run = checkpoints.read_run(folder, recipe.kind)
-  recipe.expect_same_run(run)
-  hps = recipe.hps.copy()
+  run = checkpoints.read_run(folder, task.kind)
+  task.expect_same_run(run)
+  hps = task.hps.copy()
   run = run._replace(hps=hps)
   saved = None
   if checkpoints.list_saves(folder, checkpoints.LAST):
@@ -129,17 +129,17 @@ def _reopen(recipe, folder) -> _Opened:
     if saved.state.is_finished(hps):
       logging.info("'%s' is finished after %d steps.", folder, saved.save.step)
       return _Opened(run, None, saved)
-  data = recipe.open_data(run)
+  data = task.open_data(run)
   if not saved:
     logging.warning("'%s' has no saves yet; its training starts again.", folder)
   return _Opened(run, data, saved)
 
 
-def _make_trainer(recipe, folder, opened, strategy, is_new) -> Trainer:
+def _make_trainer(task, folder, opened, strategy, is_new) -> Trainer:
   """A new run is written here, when all is known to be in order."""
   run, data, saved = opened
   with strategy.scope():
-    objective = recipe.make_objective(run, data, is_new=saved is None)
+    objective = task.make_objective(run, data, is_new=saved is None)
   if is_new and distribution.is_chief(strategy):
     run.info['num_params'] = objective.model.count_params()
     checkpoints.create_run(folder, run)
@@ -149,7 +149,7 @@ def _make_trainer(recipe, folder, opened, strategy, is_new) -> Trainer:
   return trainer
 
 
-def check_seed(hps: HParams, seed: int) -> None:
+def check_run_seed(hps: HParams, seed: int) -> None:
   """Raises ValueError for a seed that is no seed, alone or with the trial."""
   if not (seed >= 0 and 0 <= seed + hps.trial < _MAX_SEED):
     raise ValueError(

@@ -16,8 +16,7 @@ from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Latent, Model
 from embedding_rnn.model import distribution, infilling, sampling
-from embedding_rnn.model.hparams import HParams
-from embedding_rnn.model.hparams_check import MODEL_HPARAMS
+from embedding_rnn.model.hparams import HParams, names_that_shape
 from embedding_rnn.training import checkpoints
 
 
@@ -291,7 +290,7 @@ class Run:
     if isinstance(hps, str):
       expected.parse(hps)
     else:
-      for name in MODEL_HPARAMS:
+      for name in names_that_shape('model'):
         expected.set_hparam(name, hps.get(name))
     differing = [
       f'{name} is {value!r}, not {expected.get(name)!r}'

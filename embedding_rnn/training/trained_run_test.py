@@ -12,6 +12,7 @@ from embedding_rnn.data import dataset as data
 from embedding_rnn.data import provenance
 from embedding_rnn.model import infilling
 from embedding_rnn.training import checkpoints
+from embedding_rnn.utils import files
 
 TINY = (
   'rnn_size=8,enc_rnn_size=4,z_size=3,num_mixture=2,seq_width=4,max_seq_len=5,'
@@ -105,7 +106,7 @@ def test_damaged_weights(original, tmp_path):
   weights.write_bytes(weights.read_bytes()[:-1])
   assert embedding_rnn.load_run(folder).step == 10
   shutil.rmtree(folder / 'best-00000010')
-  with pytest.raises(checkpoints.DamagedFileError, match=r'weights\.npz'):
+  with pytest.raises(files.DamagedFileError, match=r'weights\.npz'):
     embedding_rnn.load_run(folder)
   # Whole, but of another model.
   checkpoints.write_save(
@@ -114,9 +115,7 @@ def test_damaged_weights(original, tmp_path):
     30,
     {'weights.npz': {'head/bias': np.zeros(2)}, 'costs.json': {}},
   )
-  with pytest.raises(
-    checkpoints.DamagedFileError, match=r'head/bias is \(2,\)'
-  ):
+  with pytest.raises(files.DamagedFileError, match=r'head/bias is \(2,\)'):
     embedding_rnn.load_run(folder)
 
 

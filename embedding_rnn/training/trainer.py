@@ -22,15 +22,14 @@ from tqdm.auto import tqdm
 from embedding_rnn.model import distribution
 from embedding_rnn.training import checkpoints
 from embedding_rnn.training import step as training_step
-from embedding_rnn.training.log import HISTORY, NoLog, TrainingLog
+from embedding_rnn.training.log import NoLog, TrainingLog
 from embedding_rnn.training.objective import Objective
-from embedding_rnn.training.progress import STATE, State, read_state
+from embedding_rnn.training.progress import State, read_state
 from embedding_rnn.training.stopping import StopRequest
 from embedding_rnn.utils import files
 
 LOG_EVERY = 20  # steps
 SAVE_SECONDS = 600  # that a crash can cost, besides an evaluation
-_OPTIMIZER = 'optimizer.npz'
 
 
 class NonFiniteCostError(FloatingPointError):
@@ -61,8 +60,8 @@ def read_saved_training(folder: pathlib.Path) -> SavedTraining:
   def read(save):
     return (
       read_state(save),
-      save.read(HISTORY),
-      save.read_arrays(_OPTIMIZER),
+      save.read(checkpoints.HISTORY),
+      save.read_arrays(checkpoints.OPTIMIZER),
       save.read_arrays(checkpoints.WEIGHTS),
     )
 
@@ -257,9 +256,9 @@ class Trainer:
       checkpoints.LAST,
       {
         checkpoints.WEIGHTS: checkpoints.weights_of(self.model),
-        _OPTIMIZER: checkpoints.optimizer_state_of(self.optimizer),
-        HISTORY: self.log.history(),
-        STATE: progress,
+        checkpoints.OPTIMIZER: checkpoints.optimizer_state_of(self.optimizer),
+        checkpoints.HISTORY: self.log.history(),
+        checkpoints.STATE: progress,
       },
     )
 

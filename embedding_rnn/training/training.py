@@ -1,27 +1,35 @@
-"""Training runs of Embedding RNN."""
+"""Training runs of Embedding RNN, and what they minimise."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from embedding_rnn import __version__
 from embedding_rnn.data import dataset, provenance
-from embedding_rnn.embedding_rnn import Model
-from embedding_rnn.model.hparams import HParams
-from embedding_rnn.model.hparams_check import check_hparams
+from embedding_rnn.data.transforms import Transforms
+from embedding_rnn.embedding_rnn import Costs, Model, seed_at_step
+from embedding_rnn.model.hparams import HParams, check_hparams
+from embedding_rnn.model.schedules import (
+  LearningRate,
+  kl_weight_at,
+  make_optimizer,
+)
 from embedding_rnn.model.tf1_checkpoint import restore_tf1_checkpoint
-from embedding_rnn.training import checkpoints, task
+from embedding_rnn.training import checkpoints
 from embedding_rnn.training.checkpoints import RunFiles
-from embedding_rnn.training.note_objective import NoteObjective
+from embedding_rnn.training.objective import Batch, Objective
 from embedding_rnn.training.progress import expect_same_run
+from embedding_rnn.training.task import TrainingTask, check_run_seed, run_task
 from embedding_rnn.training.trained_run import Run, load_run
-from embedding_rnn.training.trainer import NonFiniteCostError
-
-__all__ = ['NonFiniteCostError', 'train']
+from embedding_rnn.utils import files
 
 SPLIT_SEED = 0  # the same for all runs, so that their costs compare
+_EVALUATION_SEED = 0
 
 
 def train(
@@ -79,11 +87,11 @@ def train(
     RuntimeError: another worker could not start.
   """
   check_hparams(hps)
-  task.check_seed(hps, seed)
+  check_run_seed(hps, seed)
   if checkpoint_path is not None:
     checkpoint_path = os.path.abspath(checkpoint_path)
-  task.train(
-    _NoteRecipe(hps, data_dir, seed, checkpoint_path, precision),
+  run_task(
+    _NoteTask(hps, data_dir, seed, checkpoint_path, precision),
     run_dir,
     resume=resume,
     deterministic_ops=deterministic_ops,
@@ -92,7 +100,101 @@ def train(
   return load_run(run_dir)
 
 
-class _NoteRecipe(task.Recipe):
+class NoteObjective(Objective):
+  """The costs of `embedding_rnn.Model` on notes; see `Objective`.
+
+  Args:
+    model: the model.
+    seed: of batches, noise and dropout.
+    dataset: the notes; None where only the compiled methods are needed.
+    transforms: from the notes to the model's format, or None likewise.
+  """
+
+  cost_names = Costs._fields
+  remedy = (
+    'with a lower learning_rate or grad_clip, from the best weights of this '
+    'one if you like (--checkpoint_path)'
+  )
+
+  def __init__(
+    self,
+    model: Model,
+    seed: int,
+    dataset: dataset.NoteDataset | None = None,
+    transforms: Transforms | None = None,
+  ):
+    self.model, self.seed, self.hps = model, seed, model.hps
+    self.grad_clip = model.hps.grad_clip
+    self._dataset, self._transforms = dataset, transforms
+
+  def make_optimizer(self) -> keras.optimizers.Optimizer:
+    """As of `Objective`."""
+    return make_optimizer(self.hps)
+
+  def training_batches(self, first_step: int) -> Iterable[Batch]:
+    """(batch `[B, T + 1, W]`, pitches `[B, 128]`), see `batches`."""
+    return batches.training_batches(
+      self._dataset,
+      self._transforms,
+      self.hps,
+      self.seed,
+      first_step,
+      num_steps=self.hps.num_steps - first_step,
+    )
+
+  def evaluation_batches(self, split: str) -> Iterable[Batch]:
+    """(batch, pitches, weight `[B]`), see `batches`."""
+    return batches.evaluation_batches(
+      self._dataset, self._transforms, split, self.hps.batch_size
+    )
+
+  def total_costs(self, sums: np.ndarray) -> dict[str, float]:
+    """As of `Objective`."""
+    r_cost, raw_kl, weight = sums
+    costs = self.model.total_costs(
+      tf.constant(r_cost / weight, tf.float32),
+      tf.constant(raw_kl / weight, tf.float32),
+    )
+    return {name: float(x) for name, x in costs._asdict().items()}
+
+  def values_at_step(self, step: int) -> dict[str, float]:
+    """As of `Objective`."""
+    return {
+      'learning_rate': float(LearningRate.of(self.hps)(step)),
+      'kl_weight': float(kl_weight_at(self.hps, step)),
+    }
+
+  def gradients(
+    self, part: Batch, step: tf.Tensor, means: Sequence[tf.Tensor] = ()
+  ) -> tuple[Costs, list[tf.Tensor]]:
+    """As of `Objective`."""
+    return self.model.gradients_at_step(*part, self.seed, step, *means)
+
+  def part_means(self, part: Batch, step: tf.Tensor) -> list[tf.Tensor]:
+    """The raw KL, since its floor is that of the whole batch's mean."""
+    if not self.model.conditional:
+      return []
+    seed = seed_at_step(self.seed, step)
+    latent = self.model.encode(part[0][:, 1:], seed=seed)
+    return [tf.reduce_mean(latent.kl_to_prior())]
+
+  def evaluation_sums(self, part: Batch, number: tf.Tensor) -> tf.Tensor:
+    """Sums of reconstruction cost, raw KL and weight."""
+    batch, pitches, weight = part
+    seed = tf.stack([_EVALUATION_SEED, number])
+    notes = self.model.note_costs(
+      batch, pitches, self.model.draw_noise(batch, seed)
+    )
+    return tf.stack(
+      [
+        tf.reduce_sum(notes.r_cost * weight),
+        tf.reduce_sum(notes.raw_kl * weight),
+        tf.reduce_sum(weight),
+      ]
+    )
+
+
+class _NoteTask(TrainingTask):
   """Runs of Embedding RNN; the arguments are those of `train`."""
 
   kind = checkpoints.EMBEDDING_RNN
@@ -109,7 +211,7 @@ class _NoteRecipe(task.Recipe):
       'seed': self._seed,
       'checkpoint_path': self._checkpoint_path,
       'precision': self._precision,
-      'version': checkpoints.library_version(),
+      'version': __version__,
     }
     return RunFiles(self.hps.copy(), transforms, info), notes
 
@@ -142,7 +244,7 @@ def _initial_model(hps, seed, checkpoint_path, precision='float32') -> Model:
       checkpoints.assign_weights(
         model, checkpoints.weights_of(other.model), checkpoint_path
       )
-    except checkpoints.DamagedFileError as e:
+    except files.DamagedFileError as e:
       raise ValueError(
         f"The weights of '{checkpoint_path}' do not fit: it has the "
         f'hyperparameters {other.hps}. Give those of the model with --hparam.'

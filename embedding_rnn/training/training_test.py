@@ -37,8 +37,8 @@ from embedding_rnn.training import (
 from embedding_rnn.training import (
   step as training_step,
 )
-from embedding_rnn.training.note_objective import NoteObjective
 from embedding_rnn.training.trained_run_test import make_data
+from embedding_rnn.training.training import NoteObjective
 from embedding_rnn.utils import files
 
 TINY = (
@@ -401,7 +401,7 @@ def test_no_save_yet(finished, data_dir, tmp_path, monkeypatch):
 
 def test_non_finite_cost(data_dir, tmp_path, monkeypatch):
   at_step(monkeypatch, 6, lambda batch, pitches: (batch * np.nan, pitches))
-  with pytest.raises(training.NonFiniteCostError) as info:
+  with pytest.raises(trainer.NonFiniteCostError) as info:
     training.train(hps(), data_dir, tmp_path / 'run')
   assert info.value.step == 7
   assert 'step 7' in str(info.value) and 'last-00000004' in str(info.value)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from embedding_rnn import __version__
 from embedding_rnn.data.preparation.base import Source
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.nsynth import runs
@@ -61,9 +62,9 @@ def train(
       run's; else as of `training.train`.
   """
   runs.check_hparams(hps)
-  task.check_seed(hps, seed)
-  task.train(
-    _AudioRecipe(hps, source, seed),
+  task.check_run_seed(hps, seed)
+  task.run_task(
+    _AudioTask(hps, source, seed),
     run_dir,
     resume=resume,
     deterministic_ops=deterministic_ops,
@@ -136,7 +137,7 @@ class AudioObjective(Objective):
     return tf.stack([tf.reduce_sum(losses * weight), tf.reduce_sum(weight)])
 
 
-class _AudioRecipe(task.Recipe):
+class _AudioTask(task.TrainingTask):
   """Runs of the autoencoder; the arguments are those of `train`."""
 
   kind = checkpoints.WAVENET
@@ -152,7 +153,7 @@ class _AudioRecipe(task.Recipe):
       'source_sha256': self._source.sha256,
       'num_notes': {name: len(rows) for name, rows in crops.rows.items()},
       'seed': self._seed,
-      'version': checkpoints.library_version(),
+      'version': __version__,
     }
     return RunFiles(self.hps.copy(), None, info), crops
 
