@@ -310,7 +310,7 @@ def _check_data(plan: Mapping[str, HParams], options: Options) -> None:
   from embedding_rnn.training import task, training
 
   for hps in plan.values():
-    task.check_seed(hps, options.seed)
+    task.check_run_seed(hps, options.seed)
   hps = next(iter(plan.values()))
   notes.prepare_data_dir(
     options.data_dir, (hps.data_set, hps.pitch_set, hps.velocity_set)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from embedding_rnn import __version__
-from embedding_rnn.data import dataset, provenance
+from embedding_rnn.data import batches, dataset, provenance
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Costs, Model, seed_at_step
 from embedding_rnn.model.hparams import HParams, check_hparams
