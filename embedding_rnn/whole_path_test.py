@@ -14,6 +14,7 @@ from embedding_rnn.nsynth.conftest import eagerly, tiny_hps
 from embedding_rnn.nsynth.train import training as autoencoder_training
 from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
 from embedding_rnn.synthesize import synthesis
+from embedding_rnn.synthesize.config import SynthesisConfig
 from embedding_rnn.training import checkpoints, training
 
 NUM_FRAMES = 16  # of 4000 samples, in a note of 4 s
@@ -58,7 +59,7 @@ def test_wav_to_frames_to_model_to_frames_to_wav(folder, run, note_folders):
   decoder = codec_choice.codec_of_data(
     run.info, 4, checkpoint_path=str(folder / 'wavenet')
   )
-  plan = synthesis.Plan(num_notes=0, pitches=(60, 72), num_frames=1)
+  plan = SynthesisConfig(num_notes=0, pitches=(60, 72), num_frames=1)
   for name in ('once', 'again'):
     summary = synthesis.synthesize(
       run, run.open_dataset(), folder / name, plan, codec=decoder
@@ -117,7 +118,7 @@ def test_data_of_another_checkpoint_is_refused(folder, run):
 
 
 def test_figures_alone_without_the_checkpoint(folder, run, caplog):
-  plan = synthesis.Plan(num_notes=1, pitches=(60,))
+  plan = SynthesisConfig(num_notes=1, pitches=(60,))
   summary = synthesis.synthesize(
     run, run.open_dataset(), folder / 'figures', plan
   )
