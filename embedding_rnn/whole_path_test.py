@@ -59,10 +59,10 @@ def test_wav_to_frames_to_model_to_frames_to_wav(folder, run, note_folders):
   decoder = codec_choice.codec_of_data(
     run.info, 4, checkpoint_path=str(folder / 'wavenet')
   )
-  plan = SynthesisConfig(num_notes=0, pitches=(60, 72), num_frames=1)
+  config = SynthesisConfig(num_notes=0, pitches=(60, 72), num_frames=1)
   for name in ('once', 'again'):
     summary = synthesis.synthesize(
-      run, run.open_dataset(), folder / name, plan, codec=decoder
+      run, run.open_dataset(), folder / name, config, codec=decoder
     )
   audios = decoder.decode(made, np.array([60, 72]))
   for note, audio in zip(summary['notes'], audios, strict=True):
@@ -118,9 +118,9 @@ def test_data_of_another_checkpoint_is_refused(folder, run):
 
 
 def test_figures_alone_without_the_checkpoint(folder, run, caplog):
-  plan = SynthesisConfig(num_notes=1, pitches=(60,))
+  config = SynthesisConfig(num_notes=1, pitches=(60,))
   summary = synthesis.synthesize(
-    run, run.open_dataset(), folder / 'figures', plan
+    run, run.open_dataset(), folder / 'figures', config
   )
   assert 'set --nsynth_checkpoint_path' in caplog.text
   for note in summary['notes']:
