@@ -331,7 +331,8 @@ def _evaluate_and_synthesize(
 ) -> None:
   from embedding_rnn.evaluate import measures
   from embedding_rnn.model import distribution
-  from embedding_rnn.synthesize import synthesis
+  from embedding_rnn.synthesize import page, synthesis
+  from embedding_rnn.synthesize.config import SynthesisConfig
 
   if not distribution.is_chief(distribution.choose_strategy()):
     return
@@ -354,14 +355,14 @@ def _evaluate_and_synthesize(
     run,
     dataset,
     output_dir,
-    synthesis.Plan(num_notes=num_notes, greedy='mean', seed=options.seed),
+    SynthesisConfig(num_notes=num_notes, greedy='mean', seed=options.seed),
     codec=codec,
     metrics=metrics,
     command=options.command,
   )
   logging.info('%s', synthesis.format_summary(summary))
   logging.info('The run: %s', run.folder)
-  logging.info('Listen to it: %s', output_dir / synthesis.PAGE)
+  logging.info('Listen to it: %s', output_dir / page.FILE_NAME)
 
 
 def _log_time(start: float, options: Options) -> None:
