@@ -69,37 +69,31 @@ class PeakMemory(threading.Thread):
 
 def write_notes(folder: str, num_notes: int) -> None:
   """Writes a data set of random notes, in chunks."""
+  from embedding_rnn.data import writing
+
   rng = np.random.default_rng(0)
-  shapes = {
-    'train_z.npy': (125, 16),
-    'train_pitch_one_hot.npy': (128,),
-    'train_vels_one_hot.npy': (128,),
-  }
-  arrays = {
-    name: np.lib.format.open_memmap(
-      os.path.join(folder, name), 'w+', np.float32, (num_notes, *shape)
+  parts = (
+    writing.Notes(
+      frames=rng.normal(size=(count, 125, 16)),
+      midi_pitch=rng.integers(128, size=count),
+      velocity=rng.integers(128, size=count),
     )
-    for name, shape in shapes.items()
-  }
-  for start in tqdm.trange(0, num_notes, 1000, desc=f'{num_notes} notes'):
-    for name, array in arrays.items():
-      rows = array[start : start + 1000]
-      if name == 'train_z.npy':
-        rows[:] = rng.normal(size=rows.shape)
-      else:
-        rows[:] = np.eye(128)[rng.integers(128, size=len(rows))]
-  for array in arrays.values():
-    array.flush()
+    for start in tqdm.trange(0, num_notes, 1000, desc=f'{num_notes} notes')
+    for count in [min(1000, num_notes - start)]
+  )
+  writing.write_notes(pathlib.Path(folder), num_notes, parts)
 
 
 def measure(folder: str) -> dict[str, dict[str, float]]:
   """Runs the pipeline in this process; memory in MB and times in seconds."""
-  from embedding_rnn.data import dataset as data  # imports TensorFlow
+  import tensorflow as tf
+
+  from embedding_rnn.data import batches, dataset
   from embedding_rnn.model.hparams import default_hps
 
   hps = default_hps().parse('pca_dim_reduce=1')
   # What TensorFlow allocates for any pipeline is no part of the question.
-  list(data.tf.data.Dataset.range(10).prefetch(2))
+  list(tf.data.Dataset.range(10).prefetch(2))
   before = memory_mb()
   sampler = PeakMemory()
   sampler.start()
@@ -110,18 +104,18 @@ def measure(folder: str) -> dict[str, dict[str, float]]:
     nonlocal started
     times[name], started = time.perf_counter() - started, time.perf_counter()
 
-  dataset = data.open_dataset(folder, hps)
+  notes = dataset.open_dataset(folder, hps)
   lap('open')
-  transforms = data.fit_transforms(dataset, hps)
+  transforms = dataset.fit_transforms(notes, hps)
   lap('fit PCA')
-  for _ in data.evaluation_batches(
-    dataset, transforms, 'valid', hps.batch_size
+  for _ in batches.evaluation_batches(
+    notes, transforms, 'valid', hps.batch_size
   ):
     pass
   lap('validate')
-  num_steps = len(dataset.rows['train']) // hps.batch_size
-  for _ in data.training_batches(
-    dataset, transforms, hps, seed=0, num_steps=num_steps
+  num_steps = len(notes.rows['train']) // hps.batch_size
+  for _ in batches.training_batches(
+    notes, transforms, hps, seed=0, num_steps=num_steps
   ):
     pass
   lap('epoch')

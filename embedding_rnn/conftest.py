@@ -1,16 +1,22 @@
 """What several tests need: a few embedded notes, and a tiny run of them."""
 
 import dataclasses
+import json
+import pathlib
 import time
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import soundfile
+import tensorflow as tf
 from absl import flags
 
-from embedding_rnn.data import dataset as data
-from embedding_rnn.data import notes
-from embedding_rnn.data.preparation import fabricated_notes
-from embedding_rnn.data.preparation.embedded_notes import EmbeddedNotes
+from embedding_rnn.audio.harmonics import SAMPLE_RATE
+from embedding_rnn.data import dataset, notes, provenance
+from embedding_rnn.data.notes import FAMILY_NAMES
+from embedding_rnn.data.preparation.base import Labels
+from embedding_rnn.data.preparation.sources import EmbeddedNotes
 from embedding_rnn.embedding_rnn import Model
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.training import checkpoints, trained_run
@@ -46,13 +52,13 @@ def tiny_collection(notes_per_split=12) -> notes.NoteCollection:
 def tiny_run(data_dir, **overrides) -> trained_run.Run:
   """A run of the least size, with weights as at the start of training."""
   hps = default_hps().parse(TINY).override_from_dict(overrides)
-  dataset = data.open_dataset(data_dir, hps)
-  info = trained_run.describe_dataset(dataset, split_seed=0) | {'seed': 0}
+  data = dataset.open_dataset(data_dir, hps)
+  info = provenance.describe_dataset(data, split_seed=0) | {'seed': 0}
   return trained_run.Run(
     folder='',
     hps=hps,
     model=Model(hps),
-    transforms=data.fit_transforms(dataset, hps),
+    transforms=dataset.fit_transforms(data, hps),
     info=info,
     step=0,
     costs={},
@@ -66,6 +72,12 @@ def wait_until(condition, seconds=180):
     assert time.monotonic() < deadline, 'waited too long'
     time.sleep(0.02)
   return value
+
+
+@pytest.fixture(scope='session')
+def testdata():
+  """The folder of the files that tests compare with; not to be changed."""
+  return pathlib.Path(__file__).parent / 'testdata'
 
 
 @pytest.fixture(scope='session')
@@ -88,13 +100,99 @@ def unconditional_run(tiny_data_dir):
   return tiny_run(tiny_data_dir, unconditional=1)
 
 
+class FabricatedNote(NamedTuple):
+  """A real note with labels that are made up, but for its pitch."""
+
+  name: str
+  labels: Labels
+  audio: np.ndarray
+
+  @property
+  def features(self) -> dict[str, Any]:
+    """What NSynth publishes of a note, but for the audio."""
+    labels = self.labels
+    family = FAMILY_NAMES.index(labels.family)
+    return {
+      'note': 1000 + family,
+      'note_str': self.name,
+      'instrument': int(labels.instrument[-3:]),
+      'instrument_str': labels.instrument,
+      'pitch': labels.midi_pitch,
+      'velocity': labels.velocity,
+      'sample_rate': SAMPLE_RATE,
+      'qualities': [0, 1, 0, 0, 0, 0, 0, 0, 1, 0],
+      'qualities_str': ['dark', 'reverb'],
+      'instrument_family': family,
+      'instrument_family_str': labels.family,
+      'instrument_source': 0,
+      'instrument_source_str': 'acoustic',
+    }
+
+
 @pytest.fixture(scope='session')
-def note_folders(tmp_path_factory):
+def fabricated_notes(testdata):
+  """Sixteen notes, each of an instrument of its own."""
+  made = []
+  splits = 10 * ['train'] + 3 * ['valid'] + 3 * ['test']
+  paths = sorted((testdata / 'nsynth').glob('*.flac'))
+  for i, (path, split) in enumerate(zip(paths, splits, strict=True)):
+    audio, _ = soundfile.read(path, dtype='float32')
+    pitch, velocity = int(path.stem[-3:]), (25, 50, 75, 100, 127)[i % 5]
+    family = FAMILY_NAMES[i % len(FAMILY_NAMES)]
+    instrument = f'{family}_acoustic_{i:03d}'
+    labels = Labels(pitch, velocity, instrument, family, split)
+    name = f'{instrument}-{pitch:03d}-{velocity:03d}'
+    made.append(FabricatedNote(name, labels, audio))
+  return made
+
+
+@pytest.fixture(scope='session')
+def write_records():
+  """A function that writes a file of TFRecords, each of values by name."""
+  return _write_records
+
+
+def _write_records(path, *records):
+  with tf.io.TFRecordWriter(str(path)) as file:
+    for values in records:
+      features = {name: _feature(value) for name, value in values.items()}
+      example = tf.train.Example(features=tf.train.Features(feature=features))
+      file.write(example.SerializeToString())
+
+
+def _feature(value):
+  """Of a number, text or bytes, or a list of them."""
+  values = np.atleast_1d(value)
+  if values.dtype.kind == 'f':
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+  if values.dtype.kind == 'i':
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+  texts = [
+    bytes(text) if isinstance(text, bytes) else str(text).encode()
+    for text in values
+  ]
+  return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
+
+
+@pytest.fixture(scope='session')
+def note_folders(tmp_path_factory, fabricated_notes):
   """Sixteen notes in each of NSynth's formats; not to be changed."""
   path = tmp_path_factory.mktemp('sources')
-  fabricated_notes.write_wavs(path / 'wavs')
-  fabricated_notes.write_json_folders(path / 'json')
-  fabricated_notes.write_tfrecords(path / 'tfrecords')
+  (path / 'tfrecords').mkdir()
+  for split in ('train', 'valid', 'test'):
+    some = [note for note in fabricated_notes if note.labels.split == split]
+    folder = path / 'json' / f'nsynth-{split}'
+    for audio in (path / 'wavs' / split, folder / 'audio'):
+      audio.mkdir(parents=True)
+      for note in some:
+        file = audio / f'{note.name}.wav'
+        soundfile.write(file, note.audio, SAMPLE_RATE, 'PCM_16')
+    examples = {note.name: note.features for note in some}
+    (folder / 'examples.json').write_text(json.dumps(examples, indent=4))
+    _write_records(
+      path / 'tfrecords' / f'nsynth-{split}.tfrecord',
+      *({**note.features, 'audio': note.audio} for note in some),
+    )
   return path
 
 

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 import embedding_rnn
-from embedding_rnn.data import dataset
+from embedding_rnn.data import batches as note_batches
 from embedding_rnn.model import distribution
 from embedding_rnn.model.schedules import make_optimizer
 from embedding_rnn.training import (
@@ -220,7 +220,7 @@ def worker(data_dir, run_dir, resume, stop_signal='0', struck='1'):
   index = json.loads(os.environ['TF_CONFIG'])['task']['index']
   hps = embedding_rnn.default_hps().parse(RUN)
   if index == int(struck) and int(stop_signal):
-    original = dataset.training_batches
+    original = note_batches.training_batches
 
     def batches(*args, **kwargs):
       for i, batch in enumerate(original(*args, **kwargs)):
@@ -228,7 +228,7 @@ def worker(data_dir, run_dir, resume, stop_signal='0', struck='1'):
           signal.raise_signal(int(stop_signal))
         yield batch
 
-    dataset.training_batches = batches
+    note_batches.training_batches = batches
   run = training.train(hps, data_dir, run_dir, seed=1, resume=bool(int(resume)))
   sys.stdout.write(f'\nbest step {run.step}, costs {run.costs}')
 

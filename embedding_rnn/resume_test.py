@@ -23,7 +23,7 @@ from absl import logging
 from tqdm import tqdm
 
 import embedding_rnn
-from embedding_rnn.data import dataset
+from embedding_rnn.data import batches as note_batches
 from embedding_rnn.training import checkpoints, trainer, training
 from embedding_rnn.training.trained_run_test import make_data
 from embedding_rnn.utils import files
@@ -121,12 +121,12 @@ def child_train_in_the_open(data_dir, folder, pipe):
 
     setattr(place, name, marked)
 
-  def batches(*args, original=dataset.training_batches, **kwargs):
+  def batches(*args, original=note_batches.training_batches, **kwargs):
     for batch in original(*args, **kwargs):
       pipe.send_bytes(b's')
       yield batch
 
-  dataset.training_batches = batches
+  note_batches.training_batches = batches
   mark(trainer.Trainer, '_evaluate', b'e')
   mark(checkpoints, 'write_save', b'w')
   train(MANY_STEPS, data_dir, folder, deterministic_ops=True)
@@ -212,7 +212,7 @@ def few_steps(eagerly, data_dir, tmp_path, monkeypatch):
   before, after = tmp_path / 'before', tmp_path / 'after'
   saving, saves = tmp_path / 'saving', []
 
-  def batches(*args, original=dataset.training_batches, **kwargs):
+  def batches(*args, original=note_batches.training_batches, **kwargs):
     for i, batch in enumerate(original(*args, **kwargs)):
       if i == 2:
         shutil.copytree(after, before)
@@ -226,7 +226,7 @@ def few_steps(eagerly, data_dir, tmp_path, monkeypatch):
     return original(*args)
 
   with monkeypatch.context() as patch:
-    patch.setattr(dataset, 'training_batches', batches)
+    patch.setattr(note_batches, 'training_batches', batches)
     patch.setattr(checkpoints, 'write_save', write_save)
     train(FEW_STEPS, data_dir, after)
   names = {path.name for path in before.glob('*-*')}

@@ -288,7 +288,7 @@ def _check_data(data_dir: str, hps: HParams) -> None:
     data_dir, (hps.data_set, hps.pitch_set, hps.velocity_set)
   )
   dataset = data.open_dataset(data_dir, hps, training.SPLIT_SEED)
-  codec_choice.codec_from_flags(dataset.info, hps.seq_width)
+  codec_choice.codec_from_flags(dataset.metadata, hps.seq_width)
 
 
 def _train_here(

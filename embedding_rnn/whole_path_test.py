@@ -94,7 +94,7 @@ def test_other_codecs_are_refused_by_synthesis(folder, run):
   ):
     with pytest.raises(ValueError, match=message):
       synthesis.synthesize(run, dataset, output_dir, codec=codec)
-  dataset.info['checkpoint'] = {'step': 7}
+  dataset.metadata['checkpoint'] = {'step': 7}
   with pytest.raises(ValueError, match=r'has those of .*7'):
     synthesis.synthesize(run, dataset, output_dir)
   assert not output_dir.exists()

@@ -9,13 +9,16 @@
 
 import abc
 import functools
-import importlib.resources
-from typing import NamedTuple
+import os
+import pathlib
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from embedding_rnn.audio import harmonic_analysis, harmonic_synthesis, harmonics
+
+_WEIGHTS = pathlib.Path(__file__).with_name('codec_weights.npz')
 
 
 class Codec(abc.ABC):
@@ -29,12 +32,19 @@ class Codec(abc.ABC):
     sample_rate: of the audio, in Hz.
     hop_length: samples to a frame.
     num_channels: values in a frame.
+    uses_gpu: whether a GPU makes it faster.
   """
 
   name: str
   sample_rate: int
   hop_length: int
   num_channels: int
+  uses_gpu: bool = False
+
+  @property
+  def checkpoint(self) -> dict[str, Any] | None:
+    """What tells its weights from others, in JSON; None if there are none."""
+    return None
 
   def encode(
     self, audio: npt.ArrayLike, midi_pitch: npt.ArrayLike
@@ -136,14 +146,14 @@ class HarmonicCodec(Codec):
     frames = np.empty(shape, np.float32)
     for row, pitch in enumerate(midi_pitch.tolist()):
       levels = harmonic_analysis.analyse(audio[row], pitch)
-      frames[row] = features_to_frames(levels, pitch, _load_map())
+      frames[row] = features_to_frames(levels, pitch, load_linear_map())
     return frames
 
   def _decode(self, frames: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
     num_samples = frames.shape[1] * self.hop_length
     audio = np.empty((len(frames), num_samples), np.float32)
     for row, pitch in enumerate(midi_pitch.tolist()):
-      levels = frames_to_features(frames[row], pitch, _load_map())
+      levels = frames_to_features(frames[row], pitch, load_linear_map())
       audio[row] = harmonic_synthesis.synthesise(levels, pitch)
     return audio
 
@@ -172,9 +182,9 @@ class LinearMap(NamedTuple):
 
 
 @functools.cache
-def _load_map() -> LinearMap:
-  file = importlib.resources.files(__package__) / 'codec_weights.npz'
-  with file.open('rb') as stream, np.load(stream, allow_pickle=False) as arrays:
+def load_linear_map(path: str | os.PathLike[str] = _WEIGHTS) -> LinearMap:
+  """Reads the map of the package, or one that `fit_codec` wrote."""
+  with np.load(path, allow_pickle=False) as arrays:
     fields = (arrays[name] for name in LinearMap._fields)
     return LinearMap(*(array.astype(np.float64) for array in fields))
 

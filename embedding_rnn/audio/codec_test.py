@@ -192,7 +192,7 @@ def test_synthesis_gives_back_the_levels(midi_pitch):
 
 
 def test_the_map_is_an_isometry_of_its_frames():
-  linear_map = codec_lib._load_map()
+  linear_map = codec_lib.load_linear_map()
   components = linear_map.components
   np.testing.assert_allclose(components @ components.T, np.eye(16), atol=1e-5)
   # Levels -> frames -> levels -> frames: at a low pitch, where all features

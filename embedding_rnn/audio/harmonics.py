@@ -18,8 +18,9 @@ import functools
 
 import numpy as np
 
-SAMPLE_RATE = 16000
+SAMPLE_RATE = 16_000  # Hz, of all audio here; NSynth's
 HOP_LENGTH = 512
+NUM_MIDI = 128  # pitches, and velocities
 NUM_HARMONICS = 24
 NUM_BANDS = 16
 MIN_DB = -100.0  # the level of what is not there

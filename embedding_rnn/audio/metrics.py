@@ -3,7 +3,7 @@
 import librosa
 import numpy as np
 
-from embedding_rnn.audio.harmonics import midi_to_hz
+from embedding_rnn.audio.harmonics import SAMPLE_RATE, midi_to_hz
 
 _WINDOW_LENGTHS = (2048, 1024, 512, 256, 128, 64)
 _SILENCE_DB = -100.0
@@ -115,7 +115,7 @@ def _curve_distance(
 def pitch_error_cents(
   audio: np.ndarray,
   midi_pitch: int,
-  sample_rate: int = 16000,
+  sample_rate: int = SAMPLE_RATE,
   resolution_cents: float = 2.0,
 ) -> float:
   """How far a note sounds from its pitch, in cents (above: positive).

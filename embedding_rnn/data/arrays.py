@@ -6,12 +6,10 @@ with the data set. Pickled objects are never loaded.
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import tokenize
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from tqdm import auto as tqdm
@@ -19,7 +17,7 @@ from tqdm import auto as tqdm
 from embedding_rnn.data.splits import SPLITS
 
 _CHUNK_BYTES = 8 << 20
-_REMAKE = 'make the file again, or restore it from a copy'
+REMAKE = 'make the file again, or restore it from a copy'
 
 
 def open_array(path: str, hint: str) -> np.memmap:
@@ -49,7 +47,7 @@ def open_array(path: str, hint: str) -> np.memmap:
     tokenize.TokenError,
   ) as error:
     raise ValueError(
-      f'{path!r} is not a whole .npy file of numbers: {error}; {_REMAKE} '
+      f'{path!r} is not a whole .npy file of numbers: {error}; {REMAKE} '
       '(with numpy.save, and without Python objects in it).'
     ) from error
   if array.dtype.kind not in 'biuf':
@@ -59,7 +57,7 @@ def open_array(path: str, hint: str) -> np.memmap:
     )
   if not array.shape or not len(array):
     raise ValueError(
-      f'{path!r} holds no notes: its shape is {array.shape}; {_REMAKE}.'
+      f'{path!r} holds no notes: its shape is {array.shape}; {REMAKE}.'
     )
   return array
 
@@ -98,7 +96,7 @@ def open_frames(path: str, num_frames: int, num_channels: int) -> np.memmap:
         f'--hparam={name}={frames.shape[axis]}.'
       )
 
-  def check(start: int, chunk: np.ndarray):
+  def check(start: int, chunk: np.ndarray) -> None:
     with np.errstate(over='ignore'):
       finite = np.isfinite(chunk.astype(np.float32, copy=False))
     if not finite.all():
@@ -140,7 +138,7 @@ def open_one_hots(path: str, width: int, frames: np.memmap) -> np.memmap:
     )
   _check_length(path, array, frames)
 
-  def check(start: int, chunk: np.ndarray):
+  def check(start: int, chunk: np.ndarray) -> None:
     is_bad = (np.count_nonzero(chunk, axis=1) != 1) | (
       np.count_nonzero(chunk == 1, axis=1) != 1
     )
@@ -176,11 +174,11 @@ def read_ids(
   """
   if not os.path.exists(path):
     return None
-  array = open_array(path, _REMAKE)
+  array = open_array(path, REMAKE)
   if array.ndim != 1 or array.dtype.kind not in 'iu':
     raise ValueError(
       f'{path!r} must be ints [notes], the {meaning}, got {array.dtype} of '
-      f'shape {array.shape}; {_REMAKE}.'
+      f'shape {array.shape}; {REMAKE}.'
     )
   _check_length(path, array, frames)
   is_bad = (array < 0) | (array >= limit)
@@ -193,55 +191,9 @@ def read_ids(
   return np.array(array, np.int64)
 
 
-def read_info(path: str) -> dict[str, Any]:
-  """Reads dataset.json: codec, names of instruments and so on.
-
-  Args:
-    path: the file.
-
-  Returns:
-    Its contents, or {} if there is no such file.
-
-  Raises:
-    ValueError: if it is no JSON object, or "codec" is no text, "checkpoint" no
-      object, or "instruments" or "instrument_families" no list of texts.
-  """
-  try:
-    with open(path, encoding='utf-8') as file:
-      info = json.load(file)
-  except FileNotFoundError:
-    return {}
-  except (ValueError, RecursionError) as error:
-    raise ValueError(
-      f'{path!r} is damaged: {error}; {_REMAKE}, or remove it to do without.'
-    ) from error
-  expected = {
-    'codec': str,
-    'checkpoint': dict,
-    'instruments': list,
-    'instrument_families': list,
-  }
-  kinds = {str: 'a text', dict: 'an object', list: 'a list of names'}
-  if not isinstance(info, dict):
-    raise ValueError(
-      f'{path!r} must hold a JSON object, got {type(info).__name__}; {_REMAKE}.'
-    )
-  for key, kind in expected.items():
-    value = info.get(key)
-    is_good = value is None or isinstance(value, kind)
-    if is_good and isinstance(value, list):
-      is_good = all(isinstance(name, str) for name in value)
-    if not is_good:
-      raise ValueError(
-        f'{path!r} has {str(value)[:60]!r} as {key!r}; it must be '
-        f'{kinds[kind]}. {_REMAKE}.'
-      )
-  return info
-
-
 def check_rows(
   data_dir: str, rows: dict[str, np.ndarray], batch_size: int, source: str
-):
+) -> None:
   """Refuses splits that are empty or too small for a batch.
 
   Args:
@@ -290,7 +242,7 @@ def release(array: np.ndarray) -> None:
 
 def _check_chunks(
   path: str, array: np.memmap, check: Callable[[int, np.ndarray], None]
-):
+) -> None:
   # A bar appears only if it takes longer than two seconds.
   with tqdm.tqdm(
     total=len(array),
@@ -304,7 +256,7 @@ def _check_chunks(
       bar.update(len(chunk))
 
 
-def _check_length(path: str, array: np.memmap, frames: np.memmap):
+def _check_length(path: str, array: np.memmap, frames: np.memmap) -> None:
   if len(array) != len(frames):
     raise ValueError(
       f'{path!r} has {len(array)} rows, but {str(frames.filename)!r} has '

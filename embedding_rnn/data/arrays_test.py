@@ -1,7 +1,8 @@
-"""Tests of note_files.py, through open_dataset: bad data is refused."""
+"""Bad data is refused, by `dataset.open_dataset`."""
 
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -248,3 +249,22 @@ def test_files_may_have_other_names(folder):
   os.rename(folder / FRAMES, folder / 'z.npy')
   assert_refused(folder, 'data_set', error=FileNotFoundError)
   assert open_dataset(folder, 'data_set=z.npy')
+
+
+def test_pages_of_the_files_are_let_go(tmp_path):
+  path = tmp_path / 'large.npy'
+  np.save(path, np.ones([4000, 125, 16], np.float32))
+  array = arrays.open_frames(str(path), 125, 16)
+
+  def mapped_kb():
+    status = pathlib.Path('/proc/self/smaps')
+    if not status.exists():
+      pytest.skip('needs /proc/self/smaps to see what is mapped')
+    entry = status.read_text().split(f'{path}\n')[1]
+    return int(entry.split('Rss:')[1].split()[0])
+
+  assert mapped_kb() < 1000  # Checking read all 32 MB.
+  assert array[::8].sum() == 500 * 125 * 16
+  assert mapped_kb() > 4000
+  arrays.release(array)
+  assert mapped_kb() < 1000

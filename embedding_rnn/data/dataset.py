@@ -1,23 +1,25 @@
-"""From files to batches: note data sets that may be larger than memory."""
+"""From files to notes: data sets that may be larger than memory."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from embedding_rnn.data import arrays as note_files
-from embedding_rnn.data import splits
+from embedding_rnn.audio.harmonics import NUM_MIDI
+from embedding_rnn.data import arrays, metadata, splits
 from embedding_rnn.data.transforms import Transforms
-from embedding_rnn.model.decoder import with_first_input
 from embedding_rnn.model.hparams import HParams
 
-NUM_VELOCITIES = 128  # MIDI
+# The files beside those that the hyperparameters name.
+IDS = {  # by the key of the names in the metadata
+  metadata.INSTRUMENTS: 'instrument_ids.npy',
+  metadata.FAMILIES: 'instrument_family_ids.npy',
+}
+SPLIT_CODES = 'splits.npy'  # indices in `splits.SPLITS`
 _PCA_MAX_NOTES = 100_000
 _MAX_IDS = 2**31
 _ROWS_AT_ONCE = 16
@@ -35,7 +37,7 @@ class NoteDataset:
     rows: for 'train', 'valid' and 'test' the rows of their notes.
     instrument_ids: ints `[N]`, or None if the data set has none.
     instrument_family_ids: ints `[N]`, or None if the data set has none.
-    info: what dataset.json says: "codec", "instruments" (names by id),
+    metadata: what dataset.json says: "codec", "instruments" (names by id),
       "instrument_families" (names by id); {} if there is no such file.
   """
 
@@ -46,12 +48,12 @@ class NoteDataset:
   rows: dict[str, np.ndarray]
   instrument_ids: np.ndarray | None = None
   instrument_family_ids: np.ndarray | None = None
-  info: dict[str, Any] = dataclasses.field(default_factory=dict)
+  metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def codec(self) -> str | None:
     """Name of the codec that the frames were encoded with, if known."""
-    return self.info.get('codec')
+    return self.metadata.get(metadata.CODEC)
 
   def notes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Reads notes from the files.
@@ -81,7 +83,7 @@ def _gather(array: np.memmap, rows: np.ndarray) -> np.ndarray:
   for start in range(0, len(rows), _ROWS_AT_ONCE):
     some = order[start : start + _ROWS_AT_ONCE]
     result[some] = array[rows[some]]
-    note_files.release(array)
+    arrays.release(array)
   return result
 
 
@@ -124,51 +126,55 @@ def open_dataset(
     return os.path.join(data_dir, name)
 
   # The small files first: their errors should not take minutes.
-  info = note_files.read_info(path('dataset.json'))
-  frames = note_files.open_frames(
+  known = metadata.read(data_dir)
+  frames = arrays.open_frames(
     path(hps.data_set), hps.max_seq_len, hps.seq_width
   )
-  pitches = note_files.open_one_hots(
+  pitches = arrays.open_one_hots(
     path(hps.pitch_set), hps.context_vec_size, frames
   )
-  velocities = note_files.open_one_hots(
-    path(hps.velocity_set), NUM_VELOCITIES, frames
-  )
+  velocities = arrays.open_one_hots(path(hps.velocity_set), NUM_MIDI, frames)
   ids = {
-    kind: note_files.read_ids(
-      path(f'{kind}_ids.npy'),
+    key: arrays.read_ids(
+      path(file),
       frames,
-      len(info.get(names) or ()) or _MAX_IDS,
-      f'indices of {names}',
+      len(known.get(key) or ()) or _MAX_IDS,
+      f'indices of {key}',
     )
-    for kind, names in (
-      ('instrument', 'instruments'),
-      ('instrument_family', 'instrument_families'),
-    )
+    for key, file in IDS.items()
   }
-  given = note_files.read_ids(
-    path('splits.npy'), frames, len(splits.SPLITS), 'splits'
+  codes = arrays.read_ids(
+    path(SPLIT_CODES), frames, len(splits.SPLITS), 'splits'
   )
-  if given is not None:
-    rows, source = splits.given_split(given), 'splits.npy'
-  elif ids['instrument'] is not None:
-    rows = splits.instrument_split(ids['instrument'], seed)
-    source = 'instrument'
-  else:
-    rows, source = splits.random_split(len(frames), seed), 'random split'
+  instrument_ids = ids[metadata.INSTRUMENTS]
+  rows, source = _split(codes, instrument_ids, len(frames), seed)
   if hps.overfit:
     rows['train'], source = rows['valid'], f'{source} and overfit=1'
-  note_files.check_rows(data_dir, rows, hps.batch_size, source)
+  arrays.check_rows(data_dir, rows, hps.batch_size, source)
   return NoteDataset(
     data_dir=data_dir,
     frames=frames,
     pitches=pitches,
     velocities=velocities,
     rows=rows,
-    instrument_ids=ids['instrument'],
-    instrument_family_ids=ids['instrument_family'],
-    info=info,
+    instrument_ids=instrument_ids,
+    instrument_family_ids=ids[metadata.FAMILIES],
+    metadata=known,
   )
+
+
+def _split(
+  codes: np.ndarray | None,
+  instrument_ids: np.ndarray | None,
+  num_notes: int,
+  seed: int,
+) -> tuple[dict[str, np.ndarray], str]:
+  """The rows of each split, and what they were split by."""
+  if codes is not None:
+    return splits.given_split(codes), SPLIT_CODES
+  if instrument_ids is not None:
+    return splits.instrument_split(instrument_ids, seed), 'instrument'
+  return splits.random_split(num_notes, seed), 'random split'
 
 
 def fit_transforms(dataset: NoteDataset, hps: HParams) -> Transforms:
@@ -186,147 +192,3 @@ def fit_transforms(dataset: NoteDataset, hps: HParams) -> Transforms:
   if len(rows) > _PCA_MAX_NOTES:
     rows = rows[np.linspace(0, len(rows) - 1, _PCA_MAX_NOTES).astype(np.int64)]
   return Transforms.fit(hps, dataset.chunks(rows))
-
-
-def batch_rows(
-  num_rows: int, batch_size: int, seed: int, step: int
-) -> np.ndarray:
-  """Which rows are in the batch of a training step.
-
-  Every epoch is a new permutation of the rows; the last few, too few for a
-  batch, are left out of it. The result depends on the arguments alone, so that
-  a run can go on at any step.
-
-  Args:
-    num_rows: rows in the training split.
-    batch_size: rows in a batch, at most `num_rows`.
-    seed: at least 0.
-    step: at least 0.
-
-  Returns:
-    `[batch_size]` different ints from 0 to `num_rows - 1`.
-
-  Raises:
-    ValueError: for a batch larger than the split, or negative seed or step.
-  """
-  if not 1 <= batch_size <= num_rows:
-    raise ValueError(
-      f'batch_size must be from 1 to the {num_rows} rows of the split, got '
-      f'{batch_size}.'
-    )
-  if seed < 0 or step < 0:
-    raise ValueError(
-      f'seed and step must not be negative, got seed {seed} and step {step}.'
-    )
-  epoch, index = divmod(step, num_rows // batch_size)
-  start = index * batch_size
-  return _permutation(num_rows, seed, epoch)[start : start + batch_size].copy()
-
-
-@functools.lru_cache(maxsize=2)
-def _permutation(num_rows: int, seed: int, epoch: int) -> np.ndarray:
-  # RandomState, unlike Generator, promises the same numbers in every version
-  # of NumPy; resuming a run relies on that.
-  bits = np.random.Philox(key=np.array([seed, epoch], np.uint64))
-  return np.random.RandomState(bits).permutation(num_rows)
-
-
-def training_batches(
-  dataset: NoteDataset,
-  transforms: Transforms,
-  hps: HParams,
-  seed: int,
-  first_step: int = 0,
-  *,
-  num_steps: int | None = None,
-) -> tf.data.Dataset:
-  """Batches for training, each a function of seed and step alone.
-
-  Args:
-    dataset: the notes.
-    transforms: what turns them into model format.
-    hps: of these, batch_size (B) is read.
-    seed: of the order of the notes.
-    first_step: the step that the first batch is for.
-    num_steps: how many batches; None for no end.
-
-  Returns:
-    A data set of (batch `[B, T + 1, W]`, pitches `[B, 128]`), both float32.
-    Frame 0 of a batch is zero: the decoder's first input.
-  """
-  rows = dataset.rows['train']
-
-  def read(step):
-    chosen = batch_rows(len(rows), hps.batch_size, seed, int(step))
-    return _model_batch(dataset, transforms, rows[chosen])
-
-  if num_steps is None:
-    steps = tf.data.Dataset.counter(first_step)
-  else:
-    steps = tf.data.Dataset.range(first_step, first_step + num_steps)
-  return _batches(steps, read, _shapes(dataset, transforms, hps.batch_size))
-
-
-def evaluation_batches(
-  dataset: NoteDataset, transforms: Transforms, split: str, batch_size: int
-) -> tf.data.Dataset:
-  """Batches that hold every note of a split once, in the split's order.
-
-  Args:
-    dataset: the notes.
-    transforms: what turns them into model format.
-    split: 'train', 'valid' or 'test'.
-    batch_size: B.
-
-  Returns:
-    A data set of (batch `[B, T + 1, W]`, pitches `[B, 128]`, weight `[B]`), all
-    float32. The last batch is filled up with copies of its last note that have
-    weight 0; all others have weight 1.
-
-  Raises:
-    ValueError: for another split, or a batch size below 1.
-  """
-  if split not in dataset.rows:
-    raise ValueError(
-      f'split must be one of {", ".join(dataset.rows)}, got {split!r}.'
-    )
-  if batch_size < 1:
-    raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
-  rows = dataset.rows[split]
-
-  def read(step):
-    positions = step * batch_size + np.arange(batch_size)
-    chosen = rows[np.minimum(positions, len(rows) - 1)]
-    weight = (positions < len(rows)).astype(np.float32)
-    return *_model_batch(dataset, transforms, chosen), weight
-
-  steps = tf.data.Dataset.range(-(-len(rows) // batch_size))
-  shapes = (*_shapes(dataset, transforms, batch_size), (batch_size,))
-  return _batches(steps, read, shapes)
-
-
-def _model_batch(
-  dataset: NoteDataset, transforms: Transforms, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  frames, pitches = dataset.notes(rows)
-  return with_first_input(transforms.forward(frames)), pitches
-
-
-def _shapes(
-  dataset: NoteDataset, transforms: Transforms, batch_size: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-  num_frames = dataset.frames.shape[1]
-  return (
-    (batch_size, num_frames + 1, transforms.width),
-    (batch_size, dataset.pitches.shape[1]),
-  )
-
-
-def _batches(steps: tf.data.Dataset, read, shapes) -> tf.data.Dataset:
-  """Maps steps to the float32 arrays that `read` gives, of static shapes."""
-
-  def load(step):
-    arrays = tf.numpy_function(read, [step], [tf.float32] * len(shapes))
-    return tuple(map(tf.ensure_shape, arrays, shapes))
-
-  return steps.map(load).prefetch(2)

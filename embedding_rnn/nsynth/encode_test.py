@@ -12,7 +12,6 @@ import pytest
 from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.conftest import TINY as TINY_HPARAMS
 from embedding_rnn.data import dataset as data
-from embedding_rnn.data.preparation import fabricated_notes
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.nsynth import codec as codec_choice
 from embedding_rnn.nsynth import encode
@@ -34,9 +33,8 @@ def read_frames(data_dir):
   return dict(zip(names, frames, strict=True))
 
 
-def expect_frames(data_dir, codec):
+def expect_frames(data_dir, codec, notes):
   frames = read_frames(data_dir)
-  notes = fabricated_notes.all_notes()
   assert set(frames) == {note.name for note in notes}
   for note in notes[::4]:
     np.testing.assert_allclose(
@@ -47,18 +45,20 @@ def expect_frames(data_dir, codec):
 
 
 @pytest.mark.parametrize('kind', ['wavs', 'json', 'tfrecords'])
-def test_harmonic(note_folders, tmp_path, kind, parse_flags):
+def test_harmonic(note_folders, fabricated_notes, tmp_path, kind, parse_flags):
   output_dir = tmp_path / 'data'
   arguments = [f'--source={note_folders / kind}', f'--output_dir={output_dir}']
   parse_flags(encode.define_flags, arguments)
   encode.main(['encode'])
-  expect_frames(output_dir, HarmonicCodec())
+  expect_frames(output_dir, HarmonicCodec(), fabricated_notes)
   dataset = data.open_dataset(output_dir, default_hps().parse('batch_size=8'))
   assert [len(rows) for rows in dataset.rows.values()] == [10, 3, 3]
   assert dataset.codec == 'harmonic'
 
 
-def test_wavenet(note_folders, tmp_path, parse_flags, monkeypatch):
+def test_wavenet(
+  note_folders, fabricated_notes, tmp_path, parse_flags, monkeypatch
+):
   small = functools.partial(WaveNetCodec, **SIZES)
   small.name = 'wavenet'
   monkeypatch.setattr(codec_choice, 'WaveNetCodec', small)
@@ -75,7 +75,7 @@ def test_wavenet(note_folders, tmp_path, parse_flags, monkeypatch):
   )
   encode.main(['encode'])
   codec = WaveNetCodec(CHECKPOINT, averaged=True, **SIZES)
-  expect_frames(output_dir, codec)
+  expect_frames(output_dir, codec, fabricated_notes)
   info = json.loads((output_dir / 'dataset.json').read_text())
   assert info['codec'] == 'wavenet'
   assert info['checkpoint'] == codec.checkpoint

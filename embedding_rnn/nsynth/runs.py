@@ -6,8 +6,8 @@ import inspect
 import os
 from typing import NamedTuple
 
+from embedding_rnn.data.preparation.recordings import NUM_SAMPLES
 from embedding_rnn.model.hparams import HParams
-from embedding_rnn.nsynth.train import crops
 from embedding_rnn.nsynth.wavenet import WaveNetAutoencoder
 from embedding_rnn.training import checkpoints
 
@@ -62,10 +62,10 @@ def check_hparams(hps: HParams) -> None:
     if name != 'trial' and value <= 0:
       raise ValueError(f'{name}={value}: expected more than 0.')
   hop = hps.ae_hop_length
-  if hps.crop_length % hop or hps.crop_length > crops.NUM_SAMPLES:
+  if hps.crop_length % hop or hps.crop_length > NUM_SAMPLES:
     raise ValueError(
       f'crop_length={hps.crop_length}: expected a multiple of ae_hop_length, '
-      f'{hop}, up to {crops.NUM_SAMPLES}, such as {12 * hop}.'
+      f'{hop}, up to {NUM_SAMPLES}, such as {12 * hop}.'
     )
 
 

@@ -41,6 +41,7 @@ class WaveNetCodec(Codec):
 
   name = 'wavenet'
   sample_rate = 16_000
+  uses_gpu = True
 
   def __init__(
     self,

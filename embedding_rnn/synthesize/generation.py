@@ -125,7 +125,7 @@ class Originals:
       return None
     number = int(ids[self.rows[i]])
     plural = 'instrument_families' if kind.endswith('family') else f'{kind}s'
-    names = self._dataset.info.get(plural)
+    names = self._dataset.metadata.get(plural)
     return names[number] if names else f'{kind}{number}'
 
 

@@ -27,12 +27,12 @@ def test_originals_say_what_the_data_says(dataset, originals):
   notes, one_hots = dataset.notes([4, 20])
   np.testing.assert_array_equal(originals.notes, notes)
   np.testing.assert_array_equal(originals.pitches, one_hots.argmax(axis=1))
-  instrument = dataset.info['instruments'][dataset.instrument_ids[20]]
+  instrument = dataset.metadata['instruments'][dataset.instrument_ids[20]]
   velocity = dataset.velocities[20].argmax()
   pitch = originals.pitches[1]
   assert originals.name(1) == f'{instrument}-{pitch:03d}-{velocity:03d}_row20'
   assert instrument in originals.title(1)
-  families = dataset.info['instrument_families']
+  families = dataset.metadata['instrument_families']
   family = families[dataset.instrument_family_ids[20]]
   assert originals.family(1) == family
   assert instrument.startswith(family)
@@ -42,7 +42,7 @@ def test_any_instrument_gives_a_file_name(run, originals):
   dataset = run.open_dataset()
   number = dataset.instrument_ids[20]
   for hostile in ('../../a/b "<é>&', '..', 'x' * 300, 'a\\b\0c'):
-    dataset.info['instruments'][number] = hostile
+    dataset.metadata['instruments'][number] = hostile
     name = Originals(dataset, [20]).name(0)
     assert re.fullmatch(r'[\w-]{1,100}', name)
     assert name.endswith(originals.name(1).rpartition('-')[2])

@@ -23,6 +23,7 @@ from absl import flags, logging
 
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data import dataset as data
+from embedding_rnn.data.provenance import expect_same_codec
 from embedding_rnn.evaluate import measures
 from embedding_rnn.nsynth import codec as codec_choice
 from embedding_rnn.synthesize import config as plans
@@ -30,7 +31,7 @@ from embedding_rnn.synthesize import generation, note_page, outputs
 from embedding_rnn.synthesize.config import Plan
 from embedding_rnn.synthesize.generation import Originals
 from embedding_rnn.synthesize.piece import Piece
-from embedding_rnn.training.trained_run import Run, expect_same_codec, load_run
+from embedding_rnn.training.trained_run import Run, load_run
 from embedding_rnn.utils import cli, files
 
 PAGE = note_page.FILE_NAME

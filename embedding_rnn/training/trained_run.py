@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import os
 from typing import Any
 
@@ -12,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from embedding_rnn.data import dataset as data
+from embedding_rnn.data import provenance
+from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Latent, Model
 from embedding_rnn.model import distribution, infilling, sampling
@@ -262,7 +262,7 @@ class Run:
 
   def open_dataset(
     self, data_dir: str | os.PathLike[str] | None = None
-  ) -> data.NoteDataset:
+  ) -> NoteDataset:
     """Opens the data set of the run, split as for its training.
 
     Args:
@@ -275,7 +275,9 @@ class Run:
       FileNotFoundError: if it is not there.
       ValueError: for bad data, or other data than the run's.
     """
-    return open_dataset(data_dir or self.info['data_dir'], self.hps, self.info)
+    return provenance.open_same_dataset(
+      data_dir or self.info['data_dir'], self.hps, self.info
+    )
 
   def expect_hparams(self, hps: HParams | str) -> None:
     """Raises ValueError if the run has other hyperparameters than expected.
@@ -408,59 +410,3 @@ def load_run(
   if hps is not None:
     run.expect_hparams(hps)
   return run
-
-
-def describe_dataset(
-  dataset: data.NoteDataset, split_seed: int
-) -> dict[str, Any]:
-  """What a run remembers of its data, to open the same again."""
-  info = {
-    'data_dir': os.path.abspath(dataset.data_dir),
-    'split_seed': split_seed,
-    'split_sha256': _split_digest(dataset),
-    'num_notes': {name: len(rows) for name, rows in dataset.rows.items()},
-  }
-  known = (
-    'codec',
-    'checkpoint',
-    'sample_rate',
-    'instruments',
-    'instrument_families',
-  )
-  return info | {k: dataset.info[k] for k in known if k in dataset.info}
-
-
-def open_dataset(
-  data_dir: str | os.PathLike[str], hps: HParams, info: dict[str, Any]
-) -> data.NoteDataset:
-  """Opens the data set that `describe_dataset` described; see `Run`."""
-  dataset = data.open_dataset(data_dir, hps, info['split_seed'])
-  if _split_digest(dataset) != info['split_sha256']:
-    now = {name: len(rows) for name, rows in dataset.rows.items()}
-    raise ValueError(
-      f'{os.fspath(data_dir)!r} holds other notes than the run was trained on: '
-      f'its splits are {now} or in another order, expected '
-      f'{info["num_notes"]}; give the data set of the run with --data_dir.'
-    )
-  expect_same_codec(dataset, info)
-  return dataset
-
-
-def expect_same_codec(dataset: data.NoteDataset, info: dict[str, Any]) -> None:
-  """Raises ValueError if a run knows its codec, and data is of another."""
-  for key in ('codec', 'checkpoint'):
-    expected, found = info.get(key), dataset.info.get(key)
-    if expected not in (None, found):
-      raise ValueError(
-        f'The run was trained on frames of the {key} {expected!r}, but '
-        f'{dataset.data_dir!r} has those of {found!r}; give the data set of '
-        'the run with --data_dir.'
-      )
-
-
-def _split_digest(dataset: data.NoteDataset) -> str:
-  digest = hashlib.sha256()
-  for name in sorted(dataset.rows):
-    digest.update(name.encode())
-    digest.update(np.asarray(dataset.rows[name], '<i8').tobytes())
-  return digest.hexdigest()

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 import embedding_rnn
 from embedding_rnn.data import dataset as data
+from embedding_rnn.data import provenance
 from embedding_rnn.model import infilling
-from embedding_rnn.training import checkpoints, trained_run
+from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import files
 
 TINY = (
@@ -38,7 +39,7 @@ def make_run(folder, data_dir, extra=''):
   hps = embedding_rnn.default_hps().parse(f'{TINY},{extra}')
   dataset = data.open_dataset(data_dir, hps, 7)
   transforms = data.fit_transforms(dataset, hps)
-  info = trained_run.describe_dataset(dataset, 7)
+  info = provenance.describe_dataset(dataset, 7)
   checkpoints.create_run(folder, checkpoints.RunFiles(hps, transforms, info))
   for step in (10, 20):
     model = embedding_rnn.Model(hps)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from embedding_rnn import __version__
-from embedding_rnn.data import dataset as data
+from embedding_rnn.data import batches, provenance
+from embedding_rnn.data.dataset import (
+  NoteDataset,
+  fit_transforms,
+  open_dataset,
+)
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Costs, Model, seed_at_step
 from embedding_rnn.model.hparams import HParams, check_hparams
@@ -20,7 +26,7 @@ from embedding_rnn.model.schedules import (
   make_optimizer,
 )
 from embedding_rnn.model.tf1_checkpoint import restore_tf1_checkpoint
-from embedding_rnn.training import checkpoints, trained_run
+from embedding_rnn.training import checkpoints
 from embedding_rnn.training.checkpoints import RunFiles
 from embedding_rnn.training.objective import Batch, Objective
 from embedding_rnn.training.progress import expect_same_run
@@ -56,7 +62,7 @@ def train(
 
   Args:
     hps: hyperparameters.
-    data_dir: the data set, see `data.open_dataset`.
+    data_dir: the data set, see `dataset.open_dataset`.
     run_dir: the run's folder, `log_root/exp_name`; made if it is not there.
     resume: go on with the run in the folder, which must then be there and, but
       for num_steps and save_every, have the same hyperparameters. If it is
@@ -120,33 +126,27 @@ class NoteObjective(Objective):
     self,
     model: Model,
     seed: int,
-    dataset: data.NoteDataset | None = None,
+    dataset: NoteDataset | None = None,
     transforms: Transforms | None = None,
   ):
     self.model, self.seed, self.hps = model, seed, model.hps
     self.grad_clip = model.hps.grad_clip
-    self._dataset, self._transforms = dataset, transforms
+    self._data: Any = dataset, transforms
 
   def make_optimizer(self) -> keras.optimizers.Optimizer:
     """As of `Objective`."""
     return make_optimizer(self.hps)
 
   def training_batches(self, first_step: int) -> Iterable[Batch]:
-    """(batch `[B, T + 1, W]`, pitches `[B, 128]`), see `data`."""
-    return data.training_batches(
-      self._dataset,
-      self._transforms,
-      self.hps,
-      self.seed,
-      first_step,
-      num_steps=self.hps.num_steps - first_step,
+    """(batch `[B, T + 1, W]`, pitches `[B, 128]`), see `data.batches`."""
+    num_steps = self.hps.num_steps - first_step
+    return batches.training_batches(
+      *self._data, self.hps, self.seed, first_step, num_steps=num_steps
     )
 
   def evaluation_batches(self, split: str) -> Iterable[Batch]:
-    """(batch, pitches, weight `[B]`), see `data`."""
-    return data.evaluation_batches(
-      self._dataset, self._transforms, split, self.hps.batch_size
-    )
+    """(batch, pitches, weight `[B]`), see `data.batches`."""
+    return batches.evaluation_batches(*self._data, split, self.hps.batch_size)
 
   def total_costs(self, sums: np.ndarray) -> dict[str, float]:
     """As of `Objective`."""
@@ -181,10 +181,9 @@ class NoteObjective(Objective):
   def evaluation_sums(self, part: Batch, number: tf.Tensor) -> tf.Tensor:
     """Sums of reconstruction cost, raw KL and weight."""
     batch, pitches, weight = part
-    seed = tf.stack([_EVALUATION_SEED, number])
-    notes = self.model.note_costs(
-      batch, pitches, self.model.draw_noise(batch, seed)
-    )
+    seed = seed_at_step(_EVALUATION_SEED, number)
+    noise = self.model.draw_noise(batch, seed)
+    notes = self.model.note_costs(batch, pitches, noise)
     return tf.stack(
       [
         tf.reduce_sum(notes.r_cost * weight),
@@ -205,15 +204,15 @@ class _NoteTask(TrainingTask):
     self._checkpoint_path, self._precision = checkpoint_path, precision
 
   def begin(self):
-    dataset = data.open_dataset(self._data_dir, self.hps, SPLIT_SEED)
-    transforms = data.fit_transforms(dataset, self.hps)
-    info = trained_run.describe_dataset(dataset, SPLIT_SEED) | {
+    notes = open_dataset(self._data_dir, self.hps, SPLIT_SEED)
+    transforms = fit_transforms(notes, self.hps)
+    info = provenance.describe_dataset(notes, SPLIT_SEED) | {
       'seed': self._seed,
       'checkpoint_path': self._checkpoint_path,
       'precision': self._precision,
       'version': __version__,
     }
-    return RunFiles(self.hps.copy(), transforms, info), dataset
+    return RunFiles(self.hps.copy(), transforms, info), notes
 
   def expect_same_run(self, run):
     expect_same_run(
@@ -221,7 +220,7 @@ class _NoteTask(TrainingTask):
     )
 
   def open_data(self, run):
-    return trained_run.open_dataset(self._data_dir, self.hps, run.info)
+    return provenance.open_same_dataset(self._data_dir, self.hps, run.info)
 
   def make_objective(self, run, data, is_new):
     seed, precision = run.info['seed'], checkpoints.precision_of(run)

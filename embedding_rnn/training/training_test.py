@@ -26,6 +26,7 @@ from tensorboard.plugins.hparams import (
 
 import embedding_rnn
 from embedding_rnn import golden_test
+from embedding_rnn.data import batches as note_batches
 from embedding_rnn.data import dataset as data
 from embedding_rnn.training import (
   checkpoints,
@@ -83,12 +84,12 @@ def finished(data_dir, tmp_path_factory):
 def at_step(monkeypatch, step, happening):
   """Has something happen to the batch of a step (counted from 0)."""
 
-  def batches(*args, original=data.training_batches, **kwargs):
+  def batches(*args, original=note_batches.training_batches, **kwargs):
     first_step = args[4]
     for i, batch in enumerate(original(*args, **kwargs), first_step):
       yield happening(*batch) if i == step else batch
 
-  monkeypatch.setattr(data, 'training_batches', batches)
+  monkeypatch.setattr(note_batches, 'training_batches', batches)
 
 
 def send(number, *batch):
@@ -265,11 +266,11 @@ def test_all_signals_are_handed_on():
 
 
 def test_a_signal_during_evaluation(finished, data_dir, tmp_path, monkeypatch):
-  def batches(*args, original=data.evaluation_batches):
+  def batches(*args, original=note_batches.evaluation_batches):
     signal.raise_signal(signal.SIGTERM)
     yield from original(*args)
 
-  monkeypatch.setattr(data, 'evaluation_batches', batches)
+  monkeypatch.setattr(note_batches, 'evaluation_batches', batches)
   previous = signal.signal(signal.SIGTERM, lambda *_: None)
   with pytest.raises(SystemExit):
     training.train(hps(), data_dir, tmp_path / 'run', seed=1)
@@ -474,7 +475,7 @@ def test_compiled_step(data_dir):
   values = hps('trial=3,bidir=0')
   models = [training._initial_model(values, 0, None) for _ in range(2)]
   dataset = data.open_dataset(data_dir, values)
-  batches = data.training_batches(
+  batches = note_batches.training_batches(
     dataset, data.fit_transforms(dataset, values), values, 0, num_steps=4
   )
   optimizer = embedding_rnn.embedding_rnn.make_optimizer(values)

@@ -20,10 +20,10 @@ from collections.abc import Iterable
 import numpy as np
 import soundfile
 from absl import logging
-from tqdm import tqdm
+from tqdm import trange
 
 from embedding_rnn.audio.codec import HarmonicCodec
-from embedding_rnn.data.splits import SPLITS
+from embedding_rnn.data import metadata, writing
 from embedding_rnn.utils import files
 
 FILE_NAME = 'notes.npz'
@@ -37,6 +37,7 @@ _DAMAGE = (
   zipfile.BadZipFile,
   zlib.error,
 )
+_NOTES_AT_ONCE = 512
 _PACKAGE_FOLDER = pathlib.Path(__file__).parent
 FAMILY_NAMES = (
   'bass',
@@ -180,33 +181,25 @@ def write_data_dir(
   collection = load() if collection is None else collection
   folder = pathlib.Path(data_dir)
   folder.mkdir(parents=True, exist_ok=True)
-  one_hot = np.eye(128, dtype=np.float32)
-  arrays = {
-    'train_z.npy': collection.frames,
-    'train_pitch_one_hot.npy': one_hot[collection.midi_pitch],
-    'train_vels_one_hot.npy': one_hot[collection.velocity],
-    'instrument_ids.npy': collection.instrument_ids,
-    'instrument_family_ids.npy': collection.family_ids,
-    'splits.npy': collection.split,
-  }
-  about = {
-    'codec': HarmonicCodec.name,
-    'sample_rate': HarmonicCodec.sample_rate,
-    'hop_length': HarmonicCodec.hop_length,
-    'split_names': list(SPLITS),
-    'instruments': collection.instrument_names,
-    'instrument_families': collection.family_names,
-    'source': collection.source,
-  }
-  with tqdm(
-    total=len(arrays) + 1, desc='Writing data', unit='file'
-  ) as progress:
-    for name, array in arrays.items():
-      with (
-        files.replacing(folder / name) as temporary,
-        temporary.open('wb') as file,
-      ):
-        np.save(file, array, allow_pickle=False)
-      progress.update()
-    files.write_json(folder / 'dataset.json', about)
-    progress.update()
+  arrays = (
+    collection.frames,
+    collection.midi_pitch,
+    collection.velocity,
+    collection.instrument_ids,
+    collection.family_ids,
+    collection.split,
+  )
+  num_notes = len(collection.frames)
+  starts = trange(0, num_notes, _NOTES_AT_ONCE, desc='Writing data')
+  parts = (
+    writing.Notes(*(array[i : i + _NOTES_AT_ONCE] for array in arrays))
+    for i in starts
+  )
+  writing.write_notes(folder, num_notes, parts)
+  files.write_json(
+    folder / metadata.FILE,
+    metadata.of_codec(HarmonicCodec())
+    | metadata.SPLIT_NAMES
+    | metadata.of_names(collection.instrument_names, collection.family_names)
+    | {'source': collection.source},
+  )

@@ -23,8 +23,8 @@ from embedding_rnn.audio.codec import (
   pitch_basis,
   scale_features,
 )
-from embedding_rnn.data import notes
 from embedding_rnn.data.notes import make_notes
+from embedding_rnn.utils import files
 
 
 def analyse_training_notes(soundfont: str) -> tuple[np.ndarray, np.ndarray]:
@@ -83,13 +83,18 @@ def main(argv: list[str]) -> None:
   soundfont = flags.FLAGS.soundfont
   linear_map = fit(*analyse_training_notes(soundfont))
   path = pathlib.Path(flags.FLAGS.output)
-  with notes.replacing(path) as temporary, temporary.open('wb') as file:
-    arrays = linear_map._asdict().items()
-    np.savez_compressed(file, **{k: a.astype(np.float32) for k, a in arrays})
+  arrays = {k: a.astype(np.float32) for k, a in linear_map._asdict().items()}
+  with files.replacing(path) as temporary, temporary.open('wb') as file:
+    np.savez_compressed(file, **arrays)
   logging.info('Wrote %s', path)
 
 
-if __name__ == '__main__':
+def define_flags() -> None:
+  """Defines the flags of `main`."""
   make_notes.define_soundfont_flag()
   flags.DEFINE_string('output', None, 'File to write, .npz.', required=True)
+
+
+if __name__ == '__main__':
+  define_flags()
   app.run(main)

@@ -1,4 +1,3 @@
-import ctypes.util
 import json
 import pathlib
 import shutil
@@ -6,10 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from embedding_rnn.audio import harmonics, metrics
+from embedding_rnn.audio import metrics
 from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.data import notes
-from embedding_rnn.data.notes import fit_codec, make_notes
 
 _FOLDER = pathlib.Path(notes.__file__).parent
 NEEDED = (
@@ -22,16 +20,6 @@ NEEDED = (
 @pytest.fixture(scope='module')
 def collection():
   return notes.load()
-
-
-@pytest.fixture(scope='module')
-def soundfont():
-  pytest.importorskip('fluidsynth', reason='pyfluidsynth is not installed')
-  if ctypes.util.find_library('fluidsynth') is None:
-    pytest.skip('libfluidsynth is not installed')
-  if not pathlib.Path(make_notes.DEFAULT_SOUNDFONT).is_file():
-    pytest.skip('FluidR3 GM (fluid-soundfont-gm) is not installed')
-  return make_notes.DEFAULT_SOUNDFONT
 
 
 def test_shapes_types_and_ranges(collection):
@@ -81,13 +69,6 @@ def test_an_instrument_is_in_the_family_of_its_name(collection):
   ):
     name = collection.instrument_names[instrument]
     assert name.startswith(collection.family_names[family] + '_')
-
-
-def test_programs_of_the_same_samples_share_a_split():
-  splits = make_notes.split_programs()
-  assert set(splits) == {note.program for note in make_notes.plan_notes()}
-  for group in make_notes._SHARED_SAMPLES:
-    assert len({splits[program] for program in group}) == 1
 
 
 def test_folder_fits_the_budget():
@@ -203,73 +184,3 @@ def test_a_damaged_collection_is_named(tmp_path):
   (tmp_path / notes.FILE_NAME).write_bytes(flipped)
   with pytest.raises(ValueError, match='missing or damaged'):
     notes.load(tmp_path)
-
-
-def test_notes_are_remade_as_shipped(collection, soundfont):
-  codec = HarmonicCodec()
-  rows = np.linspace(0, len(collection.frames) - 1, 8).astype(int).tolist()
-  for row in rows:
-    name = collection.instrument_names[collection.instrument_ids[row]]
-    note = make_notes.Note(
-      program=int(name.removeprefix(_family(collection, row) + '_')[:3]),
-      family=_family(collection, row),
-      midi_pitch=int(collection.midi_pitch[row]),
-      velocity=int(collection.velocity[row]),
-    )
-    audio = make_notes.render_note(soundfont, note)
-    frames = codec.encode(audio, note.midi_pitch)
-    # Half precision keeps 11 bits of a value.
-    np.testing.assert_allclose(
-      frames, collection.frames[row], atol=0.02, rtol=1e-3
-    )
-
-
-def _family(collection, row):
-  return collection.family_names[collection.family_ids[row]]
-
-
-def test_a_note_does_not_depend_on_those_before_it(soundfont):
-  note = make_notes.Note(19, 'organ', 60, 100)
-  first = make_notes.render_note(soundfont, note)
-  make_notes.render_note(soundfont, make_notes.Note(0, 'keyboard', 40, 127))
-  again = make_notes.render_note(soundfont, note)
-  assert first.shape == (64000,)
-  assert first.tobytes() == again.tobytes()
-
-
-def test_a_small_collection_survives_its_file(soundfont, tmp_path):
-  plan = make_notes.plan_notes()[::400]
-  made = make_notes.make_collection(soundfont, plan)
-  make_notes.write_collection(made, soundfont, tmp_path)
-  read = notes.load(tmp_path)
-  assert len(read.frames) == len(plan)
-  np.testing.assert_array_equal(read.frames, made.frames)
-  np.testing.assert_array_equal(read.instrument_ids, made.instrument_ids)
-  assert read.instrument_names == made.instrument_names
-  for _, row, audio in notes.originals(tmp_path):
-    assert read.split[row] == 2
-    assert np.abs(audio).max() > 1e-3
-
-
-def test_bad_soundfonts_are_named(soundfont, tmp_path):
-  (tmp_path / 'no.sf2').write_bytes(b'RIFF')
-  note = make_notes.Note(0, 'keyboard', 60, 100)
-  with pytest.raises(ValueError, match=r'no\.sf2 is not a soundfont'):
-    make_notes.render_note(str(tmp_path / 'no.sf2'), note)
-
-
-def test_fit_finds_the_components_that_features_were_made_of():
-  random = np.random.RandomState(0)
-  midi_pitch = np.full(60, 21)  # where all features exist
-  basis, _ = np.linalg.qr(random.normal(size=[harmonics.NUM_FEATURES, 16]))
-  frames = random.normal(size=[60, 25, 16]) * 0.3
-  frames -= frames.mean(axis=(0, 1))
-  levels = 10 * (frames @ basis.T) - 50
-  fitted = fit_codec.fit(levels, midi_pitch)
-  components = fitted.components
-  np.testing.assert_allclose(components @ components.T, np.eye(16), atol=1e-9)
-  # Nothing of the features is lost.
-  residual = levels / 10 + 5
-  residual -= residual.mean(axis=(0, 1))
-  kept = residual @ components.T @ components
-  np.testing.assert_allclose(kept, residual, atol=0.02)

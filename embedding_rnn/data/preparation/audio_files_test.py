@@ -1,12 +1,13 @@
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
 import soundfile
 
-from embedding_rnn.data.preparation import audio_files, base, fabricated_notes
+from embedding_rnn.data.preparation import audio_files, base
 from embedding_rnn.data.preparation.base import Labels
 
 RATE = 16_000
@@ -62,13 +63,12 @@ def test_splits_by_name(names, expected):
   assert base.split_of(*names) == expected
 
 
-def test_wavs_at_any_depth_in_order(tmp_path):
-  fabricated_notes.write_wavs(tmp_path)
+def test_wavs_at_any_depth_in_order(tmp_path, note_folders, fabricated_notes):
+  shutil.copytree(note_folders / 'wavs', tmp_path, dirs_exist_ok=True)
   (tmp_path / 'readme.txt').write_text('no audio')
   source = audio_files.open_wav_folder(tmp_path)
   expected = {
-    f'{note.labels.split}/{note.name}.wav': note
-    for note in fabricated_notes.all_notes()
+    f'{note.labels.split}/{note.name}.wav': note for note in fabricated_notes
   }
   notes = all_of(source)
   assert [note.name for note in notes] == sorted(expected)
@@ -145,11 +145,10 @@ def test_no_wav(tmp_path):
     note.read()
 
 
-def test_json_folder(tmp_path, monkeypatch):
+def test_json_folder(note_folders, fabricated_notes, monkeypatch):
   monkeypatch.setattr(audio_files, '_JSON_CHUNK', 100)
-  fabricated_notes.write_json_folders(tmp_path)
-  source = audio_files.open_json_folder(tmp_path / 'nsynth-train')
-  expected = fabricated_notes.all_notes()[:10]
+  source = audio_files.open_json_folder(note_folders / 'json' / 'nsynth-train')
+  expected = fabricated_notes[:10]
   for note, fabricated in zip(all_of(source), expected, strict=True):
     assert note.name == f'audio/{fabricated.name}.wav'
     assert note.labels == fabricated.labels
@@ -165,9 +164,9 @@ def test_json_that_is_no_list_of_notes(tmp_path, value):
 
 
 @pytest.mark.parametrize('kept', [0.0, 0.2, 0.5, 0.99])
-def test_truncated_json(tmp_path, monkeypatch, kept):
+def test_truncated_json(tmp_path, note_folders, monkeypatch, kept):
   monkeypatch.setattr(audio_files, '_JSON_CHUNK', 100)
-  fabricated_notes.write_json_folders(tmp_path)
+  shutil.copytree(note_folders / 'json', tmp_path, dirs_exist_ok=True)
   path = tmp_path / 'nsynth-train' / 'examples.json'
   text = path.read_text()
   path.write_text(text[: int(kept * len(text))])
@@ -175,8 +174,8 @@ def test_truncated_json(tmp_path, monkeypatch, kept):
     audio_files.open_json_folder(path.parent)
 
 
-def test_json_without_pitch_or_wav(tmp_path):
-  fabricated_notes.write_json_folders(tmp_path)
+def test_json_without_pitch_or_wav(tmp_path, note_folders):
+  shutil.copytree(note_folders / 'json', tmp_path, dirs_exist_ok=True)
   path = tmp_path / 'nsynth-train' / 'examples.json'
   examples = json.loads(path.read_text())
   name = list(examples)[3]

@@ -23,15 +23,14 @@ from absl import logging
 from tqdm import auto as tqdm
 
 from embedding_rnn.audio.codec import Codec
+from embedding_rnn.data import metadata
 from embedding_rnn.data.preparation import recordings, shards, workers
 from embedding_rnn.data.preparation.base import Note, Source
 from embedding_rnn.data.preparation.recordings import Policy
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
-from embedding_rnn.utils import files, locks
+from embedding_rnn.utils import files, locks, settings
 
 PLAN = 'plan.json'
 _BATCH_SIZE = 8
-_SLACK_SECONDS = 1e-3  # of length; rates do not always divide evenly
 _POLL_SECONDS = 1.0
 _BYTES_PER_NOTE = 2048  # of all that is not frames
 
@@ -53,7 +52,7 @@ def encode_notes(
     source: of the notes.
     codec: to encode them.
     data_dir: the folder to write, not there yet. Besides the files of
-      `data.open_dataset` it gets notes.csv, which says what note is in which
+      `dataset.open_dataset` it gets notes.csv, which says what note is in which
       row, and report.csv, which names all notes that were skipped, padded, cut
       or kept although silent.
     policy: for notes that are not as NSynth's are; `Policy()` if None.
@@ -178,18 +177,11 @@ class _Encoding:
 
   def result(self) -> dict[str, Any]:
     """What dataset.json holds."""
-    return json.loads((self._data_dir / shards.INFO).read_text('utf-8'))
+    return json.loads((self._data_dir / metadata.FILE).read_text('utf-8'))
 
   @functools.cached_property
   def _plan(self) -> dict[str, Any]:
-    about = {
-      'codec': self._codec.name,
-      'sample_rate': self._codec.sample_rate,
-      'hop_length': self._codec.hop_length,
-    }
-    if isinstance(self._codec, WaveNetCodec):
-      about['checkpoint'] = self._codec.checkpoint
-    return about | {
+    return metadata.of_codec(self._codec) | {
       'source': self._source.name,
       'num_source_notes': self._source.num_notes,
       'source_sha256': self._source.sha256,
@@ -207,11 +199,7 @@ class _Encoding:
 
   def _differing(self, before: dict[str, Any]) -> list[str]:
     # The same notes may be at another place now.
-    return [
-      f'{key} was {before.get(key)!r}, is {value!r}'
-      for key, value in self._plan.items()
-      if key != 'source' and before.get(key) != value
-    ]
+    return settings.differences(before, self._plan, ignored=['source'])
 
   def _expect_space(self) -> None:
     """Raises OSError if the disk cannot hold the result."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from embedding_rnn.audio import codec as codecs
+from embedding_rnn.data import writing
 from embedding_rnn.data.preparation import encoding, recordings, shards
 from embedding_rnn.data.preparation.base import Labels, Note, Source
 from embedding_rnn.data.preparation.encoding import encode_notes
@@ -326,7 +327,7 @@ def full_disk(*_, **__):
 
 
 @pytest.mark.parametrize(
-  ('module', 'function'), [(files, 'write_arrays'), (shards, '_write_header')]
+  ('module', 'function'), [(files, 'write_arrays'), (writing, '_write_header')]
 )
 def test_full_disk(tmp_path, monkeypatch, module, function):
   folder = tmp_path / 'data'

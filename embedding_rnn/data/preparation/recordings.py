@@ -8,6 +8,8 @@ from typing import NamedTuple
 import librosa
 import numpy as np
 
+from embedding_rnn.audio.harmonics import SAMPLE_RATE
+
 SKIPPED = 'skipped'
 POLICY_CHOICES = {
   'short': ('pad', 'skip'),
@@ -15,6 +17,7 @@ POLICY_CHOICES = {
   'damaged': ('stop', 'skip'),
 }
 NOTE_SECONDS = 4  # of every note of NSynth
+NUM_SAMPLES = NOTE_SECONDS * SAMPLE_RATE  # of it, as NSynth has it
 READ_SECONDS = NOTE_SECONDS + 0.1  # so that resampling sees beyond the cut
 _SAMPLE_RATES = (1_000, 400_000)  # Hz; what is beyond is a damaged header
 _SLACK_SECONDS = 1e-3  # of length; rates do not always divide evenly

@@ -9,25 +9,24 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
 from tqdm import auto as tqdm
 
+from embedding_rnn.data import metadata, writing
 from embedding_rnn.data.notes import FAMILY_NAMES
 from embedding_rnn.data.preparation.base import Labels
 from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.utils import files
 
 SHARD_SIZE = 16  # notes; a process that is killed loses at most so many
-INFO = 'dataset.json'
-FINGERPRINTS = 'fingerprints_sha256'  # in INFO, the digest of all shards'
+FINGERPRINTS = 'fingerprints_sha256'  # of all shards, in the metadata
 NOTES = 'notes.csv'
 REPORT = 'report.csv'
 _UNKNOWN = 'unknown'
-_NUM_MIDI = 128
 
 
 @dataclasses.dataclass
@@ -44,7 +43,7 @@ class Shard:
   """
 
   notes: list[tuple[str, Labels]] = dataclasses.field(default_factory=list)
-  frames: Sequence[np.ndarray] = dataclasses.field(default_factory=list)
+  frames: list[np.ndarray] = dataclasses.field(default_factory=list)
   report: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
   num_resampled: int = 0
   num_mixed_down: int = 0
@@ -61,8 +60,7 @@ def digest(fingerprints: Iterable[str]) -> str:
 
 def write(path: pathlib.Path, shard: Shard) -> None:
   """Writes a shard, whole or not at all."""
-  about = {**vars(shard), 'frames': None}
-  text = json.dumps(about).encode()
+  text = json.dumps({**vars(shard), 'frames': None}).encode()
   arrays = {'about': np.frombuffer(text, np.uint8)}
   if shard.notes:
     arrays['frames'] = np.stack(shard.frames)
@@ -76,7 +74,7 @@ def read(path: pathlib.Path, with_frames: bool = True) -> Shard:
       shard = Shard(**json.loads(arrays['about'].tobytes()))
       shard.notes = [(name, Labels(*labels)) for name, labels in shard.notes]
       if with_frames and shard.notes:
-        shard.frames = arrays['frames']
+        shard.frames = list(arrays['frames'])
       return shard
   except files.ARRAY_DAMAGE as error:
     raise ValueError(
@@ -114,7 +112,8 @@ class _Summary:
 
   def instrument_names(self) -> list[str] | None:
     """Names by id, or None if some are not known."""
-    return None if None in self.instruments else sorted(self.instruments)
+    known = [name for name in self.instruments if name is not None]
+    return sorted(known) if len(known) == len(self.instruments) else None
 
   def family_names(self) -> list[str] | None:
     """Names by id, NSynth's first; None if none is known."""
@@ -127,16 +126,30 @@ class _Summary:
     """Whether the source says all splits of all notes."""
     return set(self.splits) == set(SPLITS)
 
+  def warn(self) -> None:
+    """Warns of what is not known, if training would make use of it."""
+    if self.instrument_names() is None:
+      logging.warning(
+        'The instruments of some notes are not known, so that training cannot '
+        'keep them from being in two splits.'
+      )
+    if not self.has_splits() and set(self.splits) != {None}:
+      logging.warning(
+        "The source's own splits are not kept, since not all are there (%s "
+        'notes); training splits the notes.',
+        ', '.join(f'{n} {s or "of none"}' for s, n in self.splits.items()),
+      )
+
 
 def join(
-  paths: Sequence[pathlib.Path], folder: pathlib.Path, about: dict[str, Any]
+  paths: Sequence[pathlib.Path], folder: pathlib.Path, plan: dict[str, Any]
 ) -> None:
   """Writes the files of a data directory.
 
   Args:
     paths: of all shards, in order.
     folder: to write to, which is there.
-    about: what dataset.json is to say beyond what the notes do.
+    plan: what dataset.json is to say beyond what the notes do.
 
   Raises:
     ValueError: if a shard is damaged, or there is no note in any.
@@ -150,108 +163,67 @@ def join(
       f'No note is left: all {summary.counts["skipped"]} were skipped, such as '
       f'{shard.report[0][0]!r}: {shard.report[0][2]}.'
     )
-  shape = next(s.frames.shape[1:] for s in map(read, paths) if s.notes)
-  _write_files(paths, folder, summary, shape)
-  info = {**about, 'split_names': list(SPLITS)}
-  info[FINGERPRINTS] = digest(summary.fingerprints)
-  names = summary.instrument_names(), summary.family_names()
-  for key, value in zip(
-    ('instruments', 'instrument_families'), names, strict=True
+  summary.warn()
+  with (
+    _create_table(
+      folder / NOTES, 'note', 'pitch', *Labels._fields[1:]
+    ) as notes,
+    _create_table(folder / REPORT, 'note', 'action', 'reason') as report,
   ):
-    if value is not None:
-      info[key] = value
-  info['counts'] = dict(summary.counts)
-  files.write_json(folder / INFO, info)
-
-
-def _read_all(paths) -> Iterator[Shard]:
-  bar = tqdm.tqdm(paths, desc='Joining', unit=' shards', delay=2, leave=False)
-  return map(read, bar)
-
-
-def _write_files(paths, folder, summary: _Summary, frame_shape) -> None:
-  columns = _columns(summary, frame_shape)
-  with contextlib.ExitStack() as stack:
-
-    def create(name, mode, **options):
-      path = stack.enter_context(files.replacing(folder / name))
-      return stack.enter_context(path.open(mode, **options))
-
-    arrays = {}
-    for name, (dtype, shape, _) in columns.items():
-      arrays[name] = create(name, 'wb')
-      _write_header(arrays[name], dtype, (summary.num_notes, *shape))
-    text = {'encoding': 'utf-8', 'errors': 'surrogateescape', 'newline': ''}
-    notes = csv.writer(create(NOTES, 'w', **text))
-    notes.writerow(['note', 'pitch', *Labels._fields[1:]])
-    report = csv.writer(create(REPORT, 'w', **text))
-    report.writerow(['note', 'action', 'reason'])
-    for shard in _read_all(paths):
-      report.writerows(shard.report)
-      notes.writerows((name, *labels) for name, labels in shard.notes)
-      for name, (dtype, _, rows_of) in columns.items():
-        rows = np.asarray(rows_of(shard), dtype)
-        arrays[name].write(np.ascontiguousarray(rows).tobytes())
-
-
-def _columns(
-  summary: _Summary, frame_shape
-) -> dict[str, tuple[Any, tuple, Any]]:
-  """By file name the dtype, a row's shape, and how to get rows of a shard."""
-  one_hot = np.eye(_NUM_MIDI, dtype=np.float32)
-
-  def one_hots(field):
-    return lambda shard: one_hot[
-      [getattr(labels, field) for _, labels in shard.notes]
-    ]
-
-  def ids(field, names):
-    places = {name: place for place, name in enumerate(names)}
-    return lambda shard: [
-      places[getattr(labels, field) or _UNKNOWN] for _, labels in shard.notes
-    ]
-
-  columns = {
-    'train_z.npy': (np.float32, frame_shape, lambda shard: shard.frames),
-    'train_pitch_one_hot.npy': (
-      np.float32,
-      (_NUM_MIDI,),
-      one_hots('midi_pitch'),
-    ),
-    'train_vels_one_hot.npy': (np.float32, (_NUM_MIDI,), one_hots('velocity')),
-  }
-  instruments, families = summary.instrument_names(), summary.family_names()
-  if instruments is None:
-    logging.warning(
-      'The instruments of some notes are not known, so that training cannot '
-      'keep them from being in two splits.'
-    )
-  else:
-    rows = ids('instrument', instruments)
-    columns['instrument_ids.npy'] = (np.int64, (), rows)
-  if families is not None:
-    columns['instrument_family_ids.npy'] = np.int64, (), ids('family', families)
-  if summary.has_splits():
-    columns['splits.npy'] = np.int8, (), ids('split', SPLITS)
-  elif set(summary.splits) != {None}:
-    sizes = ', '.join(
-      f'{n} {s or "of none"}' for s, n in summary.splits.items()
-    )
-    logging.warning(
-      "The source's own splits are not kept, since not all are there (%s "
-      'notes); training splits the notes.',
-      sizes,
-    )
-  return columns
-
-
-def _write_header(file: BinaryIO, dtype: Any, shape: tuple[int, ...]) -> None:
-  # Written through, not memory-mapped: there, a full disk kills the process.
-  np.lib.format.write_array_header_1_0(
-    file,
-    {
-      'descr': np.lib.format.dtype_to_descr(np.dtype(dtype)),
-      'fortran_order': False,
-      'shape': shape,
-    },
+    parts = _parts(paths, summary, notes, report)
+    writing.write_notes(folder, summary.num_notes, parts)
+  files.write_json(
+    folder / metadata.FILE,
+    plan
+    | metadata.SPLIT_NAMES
+    | {FINGERPRINTS: digest(summary.fingerprints)}
+    | metadata.of_names(summary.instrument_names(), summary.family_names())
+    | {'counts': dict(summary.counts)},
   )
+
+
+@contextlib.contextmanager
+def _create_table(path: pathlib.Path, *columns: str) -> Iterator[Any]:
+  """Yields the writer of a table, whole or not there."""
+  with (
+    files.replacing(path) as temporary,
+    temporary.open(
+      'w', encoding='utf-8', errors='surrogateescape', newline=''
+    ) as file,
+  ):
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    yield writer
+
+
+def _parts(
+  paths: Sequence[pathlib.Path], summary: _Summary, notes: Any, report: Any
+) -> Iterator[writing.Notes]:
+  """Reads shards for the arrays; what they say besides goes to the tables."""
+  instrument_ids = _indices(summary.instrument_names())
+  family_ids = _indices(summary.family_names())
+  codes = _indices(SPLITS if summary.has_splits() else None)
+  bar = tqdm.tqdm(paths, desc='Joining', unit=' shards', delay=2, leave=False)
+  for shard in map(read, bar):
+    report.writerows(shard.report)
+    notes.writerows((name, *labels) for name, labels in shard.notes)
+    if shard.notes:
+      labels = [labels for _, labels in shard.notes]
+      yield writing.Notes(
+        np.stack(shard.frames),
+        np.array([label.midi_pitch for label in labels]),
+        np.array([label.velocity for label in labels]),
+        instrument_ids(label.instrument for label in labels),
+        family_ids(label.family for label in labels),
+        codes(label.split for label in labels),
+      )
+
+
+def _indices(
+  names: Sequence[str] | None,
+) -> Callable[[Iterable[str | None]], np.ndarray | None]:
+  """What looks up names; None if there are none."""
+  if names is None:
+    return lambda _: None
+  places = {name: place for place, name in enumerate(names)}
+  return lambda values: np.array([places[v or _UNKNOWN] for v in values])

@@ -1,15 +1,20 @@
-"""Opens sources of notes by their names."""
+"""Opens sources of notes by their names; the embedded notes as one."""
 
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
+from embedding_rnn.audio.codec import HarmonicCodec
+from embedding_rnn.data import notes
 from embedding_rnn.data.preparation import audio_files
-from embedding_rnn.data.preparation.base import Note, Source
+from embedding_rnn.data.preparation.base import Labels, Note, Source
+from embedding_rnn.data.preparation.recordings import Recording
+from embedding_rnn.data.splits import SPLITS
 
 _TFDS = 'tfds:'
 
@@ -29,7 +34,7 @@ class Chain(Source):
     self.name = ', '.join(part.name for part in self.parts)
     self._ends = list(itertools.accumulate(p.num_notes for p in self.parts))
     self.num_notes = self._ends[-1]
-    seen = {}
+    seen: dict[str, Source] = {}
     for part in self.parts:
       other = seen.setdefault(part.sha256, part)
       whole = 0, part.num_notes
@@ -57,7 +62,7 @@ class Chain(Source):
       for part, first, end in self._ranges(start, stop)
     )
 
-  def _ranges(self, start, stop) -> Iterator[tuple[Source, int, int]]:
+  def _ranges(self, start: int, stop: int) -> Iterator[tuple[Source, int, int]]:
     """The parts that have notes of a range, and which of theirs."""
     while start < stop:
       i = bisect.bisect_right(self._ends, start)
@@ -65,6 +70,43 @@ class Chain(Source):
       end = min(stop, self._ends[i])
       yield self.parts[i], start - offset, end - offset
       start = end
+
+
+class EmbeddedNotes(Source):
+  """Notes of a collection, decoded by the harmonic codec when they are read.
+
+  Args:
+    collection: that of the package if None.
+  """
+
+  name = 'the embedded note collection'
+
+  def __init__(self, collection: notes.NoteCollection | None = None):
+    self._collection = notes.load() if collection is None else collection
+    self.num_notes = len(self._collection.frames)
+
+  def notes(self, start: int, stop: int) -> Iterator[Note]:
+    """As of `Source`."""
+    collection = self._collection
+    for row in range(start, stop):
+      labels = Labels(
+        int(collection.midi_pitch[row]),
+        int(collection.velocity[row]),
+        collection.instrument_names[collection.instrument_ids[row]],
+        collection.family_names[collection.family_ids[row]],
+        SPLITS[collection.split[row]],
+      )
+      read = functools.partial(self._read, row)
+      yield Note(collection.note_name(row), labels, read)
+
+  def facts(self) -> Iterable[str]:
+    """As of `Source`."""
+    return map(self._collection.note_name, range(self.num_notes))
+
+  def _read(self, row: int) -> Recording:
+    codec, collection = HarmonicCodec(), self._collection
+    audio = codec.decode(collection.frames[row], collection.midi_pitch[row])
+    return Recording(audio, codec.sample_rate, len(audio))
 
 
 def open_source(*names: str | os.PathLike[str]) -> Source:

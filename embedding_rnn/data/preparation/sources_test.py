@@ -1,16 +1,17 @@
 import shutil
 
+import numpy as np
 import pytest
 
-from embedding_rnn.data.preparation import fabricated_notes
+from embedding_rnn.audio.codec import HarmonicCodec
+from embedding_rnn.data import notes
 from embedding_rnn.data.preparation.sources import open_source
 
 SPLITS = ('train', 'valid', 'test')
 
 
 def labels_of(source):
-  notes = source.notes(0, source.num_notes)
-  return sorted(note.labels for note in notes)
+  return sorted(note.labels for note in source.notes(0, source.num_notes))
 
 
 @pytest.mark.parametrize(
@@ -26,10 +27,10 @@ def labels_of(source):
     ['wavs/train', 'json/nsynth-valid', 'tfrecords/nsynth-test.tfrecord'],
   ],
 )
-def test_all_ways_to_name_the_same_notes(note_folders, names):
+def test_all_ways_to_name_the_same_notes(note_folders, fabricated_notes, names):
   source = open_source(*(note_folders / name for name in names))
   assert source.num_notes == 16
-  expected = sorted(note.labels for note in fabricated_notes.all_notes())
+  expected = sorted(note.labels for note in fabricated_notes)
   assert labels_of(source) == expected
 
 
@@ -77,3 +78,21 @@ def test_two_kinds_in_a_folder(note_folders, tmp_path):
     ValueError, match=r'both .*examples.json.* and .*tfrecord'
   ):
     open_source(mixed)
+
+
+def test_embedded_notes(embedded):
+  whole = notes.load()
+  row = 7
+  (note,) = embedded.notes(row, row + 1)
+  expected = embedded._collection
+  assert note.name == expected.note_name(row)
+  assert note.labels.split == 'train' and note.labels.family in note.name
+  recording = note.read()
+  assert (recording.sample_rate, recording.num_samples) == (16_000, 64_000)
+  codec = HarmonicCodec()
+  frames = codec.encode(recording.audio, note.labels.midi_pitch)
+  # It is that note and no other: decoding and encoding changes it little.
+  distances = np.square(whole.frames - frames).mean(axis=(1, 2))
+  nearest = distances.argmin()
+  np.testing.assert_array_equal(whole.frames[nearest], expected.frames[row])
+  assert len(set(embedded.facts())) == embedded.num_notes == 36

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import auto as tqdm
 
+from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.data.preparation.base import (
   Note,
   Source,
@@ -24,7 +25,6 @@ from embedding_rnn.data.preparation.base import (
 from embedding_rnn.data.preparation.recordings import Recording
 from embedding_rnn.data.splits import SPLITS
 
-_SAMPLE_RATE = 16_000  # of NSynth, where the data do not say
 # A record is its length in 8 bytes, their checksum in 4, the content, and its
 # checksum in 4.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
@@ -154,8 +154,8 @@ def _values(feature: Any) -> Any:
 
 
 def _rate_of(values: Mapping[str, Any], where: str) -> int:
-  """The sample rate in Hz, which may be there as a float."""
-  rate = np.asarray(values.get('sample_rate', _SAMPLE_RATE)).reshape(-1)
+  """The sample rate in Hz, which may be a float; NSynth's if not given."""
+  rate = np.asarray(values.get('sample_rate', SAMPLE_RATE)).reshape(-1)
   if rate.shape != (1,) or rate.dtype.kind not in 'iuf' or not rate[0] > 0:
     raise ValueError(
       f'{where}: sample_rate is {rate.tolist()}; expected a number of Hz.'

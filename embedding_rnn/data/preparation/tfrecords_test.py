@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from embedding_rnn.data.preparation import fabricated_notes, tfrecords
-from embedding_rnn.data.preparation.fabricated_notes import example, features
+from embedding_rnn.data.preparation import tfrecords
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-  path = tmp_path_factory.mktemp('records')
-  fabricated_notes.write_tfrecords(path)
-  return path
+@pytest.fixture
+def folder(note_folders):
+  return note_folders / 'tfrecords'
 
 
 def expect_notes(notes, expected):
@@ -28,20 +25,19 @@ def expect_notes(notes, expected):
 
 
 @pytest.mark.parametrize(('start', 'stop'), [(0, 10), (3, 5), (9, 10)])
-def test_any_range(folder, start, stop):
+def test_any_range(folder, fabricated_notes, start, stop):
   source = tfrecords.TFRecordFile(folder / 'nsynth-train.tfrecord')
   assert source.num_notes == 10
-  expected = fabricated_notes.all_notes()[start:stop]
+  expected = fabricated_notes[start:stop]
   expect_notes(source.notes(start, stop), expected)
 
 
-def test_few_features(tmp_path):
-  note = fabricated_notes.all_notes()[0]
+def test_few_features(tmp_path, fabricated_notes, write_records):
+  note = fabricated_notes[0]
   values = {'audio': note.audio, 'instrument_family': 10}
   values |= {'note_str': 'mine', 'pitch': 60, 'velocity': 100}
   path = tmp_path / 'x.tfrecord'
-  with tf.io.TFRecordWriter(str(path)) as file:
-    file.write(example(values))
+  write_records(path, values)
   (read,) = tfrecords.TFRecordFile(path).notes(0, 1)
   assert read.labels == (60, 100, None, 'vocal', None)
   assert read.read().sample_rate == 16_000
@@ -65,36 +61,42 @@ def test_few_features(tmp_path):
     ),
   ],
 )
-def test_bad_features(tmp_path, changes, message):
-  note = fabricated_notes.all_notes()[0]
-  values = {**features(note), 'audio': note.audio, **changes}
+def test_bad_features(
+  tmp_path, fabricated_notes, write_records, changes, message
+):
+  note = fabricated_notes[0]
+  values = {**note.features, 'audio': note.audio, **changes}
   values = {name: v for name, v in values.items() if v is not None}
   path = tmp_path / 'x.tfrecord'
-  with tf.io.TFRecordWriter(str(path)) as file:
-    file.write(example(values))
+  write_records(path, values)
   with pytest.raises(ValueError, match=message):
     list(tfrecords.TFRecordFile(path).notes(0, 1))
 
 
-def test_features_that_are_not_used_may_be_anything(tmp_path):
-  note = fabricated_notes.all_notes()[0]
-  values = {**features(note), 'audio': note.audio}
+def test_features_that_are_not_used_may_be_anything(
+  tmp_path, fabricated_notes, write_records
+):
+  note = fabricated_notes[0]
+  values = {**note.features, 'audio': note.audio}
   values |= {'picture': b'\x89PNG', 'sample_rate': np.array([22050.0])}
   path = tmp_path / 'x.tfrecord'
-  with tf.io.TFRecordWriter(str(path)) as file:
-    file.write(example(values))
+  write_records(path, values)
   (read,) = tfrecords.TFRecordFile(path).notes(0, 1)
   assert read.read().sample_rate == 22050
 
 
-def test_fingerprint_changes_with_the_sound(tmp_path):
-  notes = fabricated_notes.all_notes()[:2]
+def test_fingerprint_changes_with_the_sound(
+  tmp_path, fabricated_notes, write_records
+):
+  notes = fabricated_notes[:2]
   prints = []
   for gain in (1.0, 0.5):
     path = tmp_path / f'{gain}.tfrecord'
-    with tf.io.TFRecordWriter(str(path)) as file:
-      for note, factor in zip(notes, (gain, 1.0), strict=True):
-        file.write(example({**features(note), 'audio': factor * note.audio}))
+    records = [
+      {**note.features, 'audio': factor * note.audio}
+      for note, factor in zip(notes, (gain, 1.0), strict=True)
+    ]
+    write_records(path, *records)
     source = tfrecords.TFRecordFile(path)
     prints.append([source.fingerprint(0, 1), source.fingerprint(1, 2)])
   assert prints[0][0] != prints[1][0]
@@ -149,7 +151,7 @@ class FakeBuilder:
     name, _, bounds = split.removesuffix(']').partition('[')
     start, stop = map(int, bounds.split(':'))
     for note in self._splits[name][start:stop]:
-      values = features(note)
+      values = note.features
       yield {
         'id': note.name.encode(),
         'audio': note.audio,
@@ -170,10 +172,9 @@ def fake_tfds(monkeypatch, splits):
   monkeypatch.setitem(sys.modules, 'tensorflow_datasets', fake)
 
 
-def test_tfds(monkeypatch):
-  notes = fabricated_notes.all_notes()
+def test_tfds(monkeypatch, fabricated_notes):
   splits = {
-    split: [note for note in notes if note.labels.split == split]
+    split: [note for note in fabricated_notes if note.labels.split == split]
     for split in ('test', 'train', 'valid')
   }
   fake_tfds(monkeypatch, splits)
@@ -181,7 +182,7 @@ def test_tfds(monkeypatch):
   assert [source.num_notes for source in sources] == [10, 3, 3]
   for source, split in zip(sources, ('train', 'valid', 'test'), strict=True):
     expect_notes(source.notes(0, source.num_notes), splits[split])
-  expect_notes(sources[0].notes(2, 4), notes[2:4])
+  expect_notes(sources[0].notes(2, 4), fabricated_notes[2:4])
   assert len({source.sha256 for source in sources}) == 3
 
 

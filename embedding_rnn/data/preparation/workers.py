@@ -13,7 +13,6 @@ from typing import Protocol
 from tqdm import auto as tqdm
 
 from embedding_rnn.audio.codec import Codec
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
 
 _POLL_SECONDS = 1.0
 
@@ -68,8 +67,8 @@ def run(work: Work, codec: Codec, num_processes: int) -> None:
 
   Args:
     work: what to do.
-    codec: which takes part in it; a WaveNet gets a GPU for each process, if
-      there are as many, or else shares them.
+    codec: which takes part in it; one that uses GPUs gets one for each process,
+      if there are as many, or else shares them.
     num_processes: how many.
 
   Raises:
@@ -130,7 +129,7 @@ def _run_share(work, codec, rank, num_processes, errors) -> None:
 
 def _take_devices(codec, rank, num_processes) -> None:
   """Takes this process's part of the machine; before TensorFlow starts."""
-  if not isinstance(codec, WaveNetCodec):
+  if not codec.uses_gpu:
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'  # There is no use for any.
     return
   import tensorflow as tf  # other codecs do without it

@@ -22,7 +22,7 @@ import os
 from absl import app, flags, logging
 
 from embedding_rnn import nsynth
-from embedding_rnn.data import arrays
+from embedding_rnn.data import metadata
 from embedding_rnn.nsynth import codec as codec_choice
 from embedding_rnn.nsynth.fastgen import runtime as generation
 from embedding_rnn.nsynth.generate import notes as generation_notes
@@ -108,7 +108,7 @@ def main(argv: list[str]) -> None:
 def _expect_same_codec(source: str, codec: WaveNetCodec) -> None:
   """Raises ValueError if a data directory says that it is of another."""
   folder = source if os.path.isdir(source) else os.path.dirname(source)
-  info = arrays.read_info(os.path.join(folder, 'dataset.json'))
+  info = metadata.read(folder)
   codec_choice.expect_codec(info, codec.num_channels, codec)
 
 

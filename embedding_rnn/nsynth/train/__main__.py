@@ -52,8 +52,7 @@ def main(argv: list[str]) -> None:
     ValueError: for bad flags or notes; else as of `autoencoder_training.train`.
   """
   del argv
-  from embedding_rnn.data.preparation.embedded_notes import EmbeddedNotes
-  from embedding_rnn.data.preparation.sources import open_source
+  from embedding_rnn.data.preparation.sources import EmbeddedNotes, open_source
   from embedding_rnn.nsynth import runs
   from embedding_rnn.nsynth.train import training
 

@@ -10,12 +10,12 @@ from typing import TypeVar
 import numpy as np
 from tqdm import auto as tqdm
 
-from embedding_rnn.data import dataset, splits
+from embedding_rnn.audio.harmonics import SAMPLE_RATE
+from embedding_rnn.data import batches, splits
 from embedding_rnn.data.preparation import recordings
 from embedding_rnn.data.preparation.base import Source
+from embedding_rnn.data.preparation.recordings import NUM_SAMPLES
 
-SAMPLE_RATE = 16_000  # Hz
-NUM_SAMPLES = recordings.NOTE_SECONDS * SAMPLE_RATE
 _SPLIT_SEED = 0  # the same for all runs, so that their costs compare
 _TRAINING, _EVALUATION = 1, 2  # streams of random numbers
 _READ_AHEAD = 2  # batches
@@ -71,7 +71,7 @@ class Crops:
     """Batches of steps from one up to, but without, another.
 
     Each is a function of the seed and its step alone: which notes as of
-    `data.batch_rows`, and a place in each of them at random.
+    `batches.batch_rows`, and a place in each of them at random.
 
     Yields:
       One array, float32 `[B, L]`.
@@ -82,7 +82,7 @@ class Crops:
     rows = self.rows['train']
 
     def read(step):
-      chosen = rows[dataset.batch_rows(len(rows), self._batch_size, seed, step)]
+      chosen = rows[batches.batch_rows(len(rows), self._batch_size, seed, step)]
       starts = self._starts((_TRAINING, seed, step), self._batch_size)
       return (self._read(chosen, starts),)
 

@@ -1,17 +1,14 @@
-"""Tests of crops.py and embedded_notes.py."""
-
 import numpy as np
 import pytest
 import soundfile
 from scipy import stats
 
-from embedding_rnn.audio.codec import HarmonicCodec
-from embedding_rnn.data import dataset, notes
+from embedding_rnn.data import batches
 from embedding_rnn.data.preparation import recordings
 from embedding_rnn.data.preparation.base import Labels, Note, Source
-from embedding_rnn.data.preparation.recordings import Recording
+from embedding_rnn.data.preparation.recordings import NUM_SAMPLES, Recording
 from embedding_rnn.data.preparation.sources import open_source
-from embedding_rnn.nsynth.train.crops import NUM_SAMPLES, Crops
+from embedding_rnn.nsynth.train.crops import Crops
 
 LENGTH = 1024
 
@@ -77,7 +74,7 @@ def test_batches_are_functions_of_seed_and_step(crops):
   (other,), *_ = crops.training_batches(4, 0, 1)
   assert (other != whole[0]).any()
   for step, batch in enumerate(whole):
-    rows = crops.rows['train'][dataset.batch_rows(8, 4, 3, step)]
+    rows = crops.rows['train'][batches.batch_rows(8, 4, 3, step)]
     np.testing.assert_array_equal(places(batch)[0], rows % 8)
 
 
@@ -142,21 +139,3 @@ def test_files_of_another_rate(tmp_path):
   expected = recordings.prepare(note.read(), 16_000, NUM_SAMPLES).audio
   np.testing.assert_array_equal(batch[0], expected)
   assert np.abs(expected[:31_000]).max() > 0.1 and not expected[33_000:].any()
-
-
-def test_embedded_notes(embedded):
-  whole = notes.load()
-  row = 7
-  (note,) = embedded.notes(row, row + 1)
-  expected = embedded._collection
-  assert note.name == expected.note_name(row)
-  assert note.labels.split == 'train' and note.labels.family in note.name
-  recording = note.read()
-  assert (recording.sample_rate, recording.num_samples) == (16_000, 64_000)
-  codec = HarmonicCodec()
-  frames = codec.encode(recording.audio, note.labels.midi_pitch)
-  # It is that note and no other: decoding and encoding changes it little.
-  distances = np.square(whole.frames - frames).mean(axis=(1, 2))
-  nearest = distances.argmin()
-  np.testing.assert_array_equal(whole.frames[nearest], expected.frames[row])
-  assert len(set(embedded.facts())) == embedded.num_notes == 36

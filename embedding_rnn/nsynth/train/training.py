@@ -46,7 +46,7 @@ def train(
   Args:
     hps: hyperparameters, see `autoencoder_run.default_hps`.
     source: of the notes, such as `sources.open_source` or
-      `embedded_notes.EmbeddedNotes` gives.
+      `sources.EmbeddedNotes` gives.
     run_dir: the run's folder; made if it is not there.
     resume: go on with the run in the folder, which must have the same notes
       and, but for num_steps and save_every, the same hyperparameters.

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import embedding_rnn
 from embedding_rnn.conftest import tiny_collection
-from embedding_rnn.data.preparation.embedded_notes import EmbeddedNotes
+from embedding_rnn.data.preparation.sources import EmbeddedNotes
 from embedding_rnn.experiments import report
 from embedding_rnn.nsynth import load_autoencoder, runs
 from embedding_rnn.nsynth.conftest import TINY_RUN, eagerly, tiny_hps
