@@ -131,7 +131,8 @@ class NoteObjective(Objective):
   ):
     self.model, self.seed, self.hps = model, seed, model.hps
     self.grad_clip = model.hps.grad_clip
-    self._data: Any = dataset, transforms
+    self._dataset: Any = dataset
+    self._transforms: Any = transforms
 
   def make_optimizer(self) -> keras.optimizers.Optimizer:
     """As of `Objective`."""
@@ -139,14 +140,20 @@ class NoteObjective(Objective):
 
   def training_batches(self, first_step: int) -> Iterable[Batch]:
     """(batch `[B, T + 1, W]`, pitches `[B, 128]`), see `data.batches`."""
-    num_steps = self.hps.num_steps - first_step
     return batches.training_batches(
-      *self._data, self.hps, self.seed, first_step, num_steps=num_steps
+      self._dataset,
+      self._transforms,
+      self.hps,
+      self.seed,
+      first_step,
+      num_steps=self.hps.num_steps - first_step,
     )
 
   def evaluation_batches(self, split: str) -> Iterable[Batch]:
     """(batch, pitches, weight `[B]`), see `data.batches`."""
-    return batches.evaluation_batches(*self._data, split, self.hps.batch_size)
+    return batches.evaluation_batches(
+      self._dataset, self._transforms, split, self.hps.batch_size
+    )
 
   def total_costs(self, sums: np.ndarray) -> dict[str, float]:
     """As of `Objective`."""
@@ -232,7 +239,7 @@ class _NoteTask(TrainingTask):
     return NoteObjective(model, seed + run.hps.trial, data, run.transforms)
 
 
-def _initial_model(hps, seed, checkpoint_path, precision='float32') -> Model:
+def _initial_model(hps, seed, checkpoint_path, precision='float32'):
   keras.utils.set_random_seed(seed + hps.trial)
   model = Model(hps, precision)
   if checkpoint_path is None:
