@@ -98,7 +98,7 @@ class Model(keras.Model):
     ValueError: for hyperparameters that make no model, or another precision.
   """
 
-  def __init__(self, hps: HParams, precision: str = 'float32', **kwargs):
+  def __init__(self, hps: HParams, precision: str = 'float32', **kwargs: Any):
     super().__init__(**kwargs)
     check_hparams(hps)
     self.hps = hps.copy()
@@ -110,7 +110,9 @@ class Model(keras.Model):
     self.width = hps.n_pca_components if hps.pca_dim_reduce else hps.seq_width
     self.conditional = not hps.unconditional
     self.context_size = hps.z_size + hps.context_vec_size
-    self.encoder_cells, self.decoder_cells, self.state_layers = [], [], []
+    self.encoder_cells: list[cells.Cell] = []
+    self.decoder_cells: list[cells.Cell] = []
+    self.state_layers: list[keras.layers.Dense] = []
     if self.conditional:
       self._build_encoder()
     self._build_decoder()
@@ -174,7 +176,10 @@ class Model(keras.Model):
     return cell(units, keep, name=name, dtype=dtype)
 
   def encode(
-    self, frames: tf.Tensor, noise: tf.Tensor | None = None, seed=None
+    self,
+    frames: tf.Tensor,
+    noise: tf.Tensor | None = None,
+    seed: tf.Tensor | None = None,
   ) -> Latent:
     """The latent of notes.
 
@@ -220,7 +225,7 @@ class Model(keras.Model):
     y = tf.tanh(z) if self.hps.clip_z_with_tanh else z
     return tf.transpose(tf.concat([y, tf.cast(pitches, y.dtype)], axis=1))
 
-  def initial_states(self, context, batch_size) -> list:
+  def initial_states(self, context: Any, batch_size: Any) -> list:
     """First state of each decoder layer; zeros without a context."""
     if context is None:
       return [cell.zero_state(batch_size) for cell in self.decoder_cells]
@@ -234,7 +239,7 @@ class Model(keras.Model):
     inputs: tf.Tensor,
     pitches: tf.Tensor | None = None,
     z: tf.Tensor | None = None,
-    seed=None,
+    seed: tf.Tensor | None = None,
   ) -> mixture.Mixture:
     """The mixture of each frame given the frames before it.
 
@@ -289,7 +294,7 @@ class Model(keras.Model):
     batch: tf.Tensor,
     pitches: tf.Tensor | None,
     noise: tf.Tensor | None = None,
-    seed=None,
+    seed: tf.Tensor | None = None,
   ) -> NoteCosts:
     """Costs of each note of a batch; arguments as in `compute_costs`."""
     inputs, target = batch[:, :-1], batch[:, 1:]
@@ -309,7 +314,7 @@ class Model(keras.Model):
     pitches: tf.Tensor | None,
     noise: tf.Tensor | None = None,
     kl_weight: tf.Tensor | float | None = None,
-    seed=None,
+    seed: tf.Tensor | None = None,
     whole_kl: tf.Tensor | None = None,
   ) -> Costs:
     """The costs of a batch.
@@ -332,7 +337,13 @@ class Model(keras.Model):
       whole_kl,
     )
 
-  def total_costs(self, r_cost, raw_kl, kl_weight=None, whole_kl=None) -> Costs:
+  def total_costs(
+    self,
+    r_cost: tf.Tensor,
+    raw_kl: tf.Tensor,
+    kl_weight: tf.Tensor | float | None = None,
+    whole_kl: tf.Tensor | None = None,
+  ) -> Costs:
     """Costs from the means over notes of the two parts."""
     weight = self.hps.kl_weight if kl_weight is None else kl_weight
     floor = self.hps.kl_tolerance
@@ -353,7 +364,7 @@ class Model(keras.Model):
     temperature_2: float = 1.0,
     greedy: bool | str = False,
     seed: int | None = None,
-    **more,
+    **more: Any,
   ) -> tf.Tensor:
     """New notes, frame by frame; see `sampling.sample`, also for `more`."""
     return sampling.sample(
@@ -368,7 +379,14 @@ class Model(keras.Model):
       **more,
     )
 
-  def generate(self, pitches, z, uniform, normal, *settings) -> decoder.Drawn:
+  def generate(
+    self,
+    pitches: tf.Tensor,
+    z: tf.Tensor | None,
+    uniform: tf.Tensor,
+    normal: tf.Tensor,
+    *settings: Any,
+  ) -> decoder.Drawn:
     """`Decoder.generate`, compiled: notes from given random numbers."""
     jit_compile = distribution.prefers_xla_for_sampling(uniform.shape[0])
     generate = self._generate[jit_compile]
@@ -438,7 +456,7 @@ class Model(keras.Model):
     )
     return costs._asdict()
 
-  def draw_noise(self, batch, seed) -> tf.Tensor | None:
+  def draw_noise(self, batch: tf.Tensor, seed: tf.Tensor) -> tf.Tensor | None:
     """Standard normal `[B, Z]` for the latent of a batch."""
     if not self.conditional:
       return None

@@ -136,9 +136,7 @@ def _model_batch(
   dataset: NoteDataset, transforms: Transforms, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   frames, pitches = dataset.notes(rows)
-  # [B, T, W] -> [B, T + 1, W]
-  batch = with_first_input(transforms.forward(frames))
-  return batch, pitches
+  return with_first_input(transforms.forward(frames)), pitches
 
 
 def _shapes(

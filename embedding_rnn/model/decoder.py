@@ -1,6 +1,6 @@
 """The decoder frame by frame, and the loop in which it writes notes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -26,14 +26,14 @@ class Decoder:
     head: kernel and bias of the head, feature-major.
   """
 
-  def __init__(self, model):
+  def __init__(self, model: Any):
     self._model = model
     first, *rest = model.decoder_cells
     self.layers = [first.fused(model.width)]
     self.layers += [cell.fused(cell.units) for cell in rest]
     self.head = [tf.transpose(model.head.kernel), model.head.bias[:, None]]
 
-  def begin(self, context, batch_size) -> tuple[list, dict]:
+  def begin(self, context: Any, batch_size: Any) -> tuple[list, dict]:
     """-> state of each layer, and offsets of the first one's gates.
 
     Args:
@@ -45,7 +45,9 @@ class Decoder:
       offsets = model.decoder_cells[0].offsets(context, model.width)
     return model.initial_states(context, batch_size), offsets
 
-  def step(self, x, states, offsets) -> tuple[mixture.Mixture, list]:
+  def step(
+    self, x: tf.Tensor, states: list, offsets: dict
+  ) -> tuple[mixture.Mixture, list]:
     """-> mixtures `[B, W, K]` of the frame after x `[W, B]`, and new states."""
     model, new_states = self._model, []
     for cell, (kernels, params), state in zip(
@@ -61,16 +63,16 @@ class Decoder:
 
   def generate(
     self,
-    pitches,
-    z,
-    uniform,
-    normal,
-    temperature,
-    temperature_2,
-    greedy,
-    top_p=1.0,
-    goal=None,
-    pull=None,
+    pitches: tf.Tensor,
+    z: tf.Tensor | None,
+    uniform: tf.Tensor,
+    normal: tf.Tensor,
+    temperature: tf.Tensor,
+    temperature_2: tf.Tensor,
+    greedy: bool | str,
+    top_p: tf.Tensor | float = 1.0,
+    goal: Any = None,
+    pull: Any = None,
   ) -> Drawn:
     """Notes from given random numbers, as a graph.
 
