@@ -329,7 +329,7 @@ class _Encoding:
     return self._path(shard).exists() or not self.folder.exists()
 
   def _claim_and_encode(
-    self, shard: int, claims: workers.Claims, bar: tqdm.tqdm
+    self, shard: int, claims: locks.Claims, bar: tqdm.tqdm
   ) -> bool:
     """Sees to it that a shard is done; False if another process is at it."""
     if not self._is_done(shard):
