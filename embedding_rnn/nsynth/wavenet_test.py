@@ -109,11 +109,9 @@ def test_blocks_do_not_show(monkeypatch, block_length, length):
   monkeypatch.setattr(encoder, '_BLOCK_LENGTH', block_length)
   model = WaveNetAutoencoder(**TINY | {'ae_num_layers': 9, 'ae_num_stages': 8})
   audio = np.random.default_rng(0).uniform(-1, 1, [2, length])
-  encodings = model.encode(audio)
+  frames = model.encode(audio)
   signal = mu_law.to_signal(mu_law.encode(audio))
-  np.testing.assert_allclose(
-    encodings, model.encoder(signal), rtol=0, atol=1e-5
-  )
+  np.testing.assert_allclose(frames, model.encoder(signal), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
