@@ -56,7 +56,7 @@ def encode_notes(
       `dataset.open_dataset` it gets notes.csv, which says what note is in which
       row, and report.csv, which names all notes that were skipped, padded, cut
       or kept although silent.
-    policy: for notes that are not as NSynth's are; `Policy()` if None.
+    policy: for short, silent and damaged notes; `Policy()` if None.
     num_processes: on this machine, beside those that others started. Each takes
       one GPU, if there are any and the codec can use it.
 

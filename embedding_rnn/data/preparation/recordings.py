@@ -17,8 +17,8 @@ POLICY_CHOICES = {
   'silent': ('skip', 'keep'),
   'damaged': ('stop', 'skip'),
 }
-NOTE_SECONDS = 4  # of every note of NSynth
-NUM_SAMPLES = NOTE_SECONDS * SAMPLE_RATE  # of it, as NSynth has it
+NOTE_SECONDS = 4  # of every note, as of NSynth's
+NUM_SAMPLES = NOTE_SECONDS * SAMPLE_RATE
 READ_SECONDS = NOTE_SECONDS + 0.1  # so that resampling sees beyond the cut
 _SAMPLE_RATES = (1_000, 400_000)  # Hz; what is beyond is a damaged header
 _SLACK_SECONDS = 1e-3  # of length; rates do not always divide evenly
@@ -58,7 +58,7 @@ class PreparedAudio(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-  """What to do with notes that are not as NSynth's are.
+  """What to do with short, silent and damaged notes.
 
   Whatever is done is reported with the name of the note.
 
