@@ -13,12 +13,7 @@ With no data at hand, the embedded note collection is used. Every run needs a
 name of its own; it is kept in the folder log_root/name.
 """
 
-import os
-
 from absl import app
-
-# TensorFlow reads it when it starts: warnings of its compiler are no news.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 from embedding_rnn import run
 from embedding_rnn.utils import cli

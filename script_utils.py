@@ -9,11 +9,11 @@ Examples:
 
 from absl import app
 
-from embedding_rnn.experiments import commands as job_commands
+from embedding_rnn.experiments import commands
 from embedding_rnn.utils import cli
 
 if __name__ == '__main__':
   app.run(
-    cli.report_errors(job_commands.main),
-    flags_parser=job_commands.parse_command_line,
+    cli.report_errors(commands.main),
+    flags_parser=commands.parse_command_line,
   )

@@ -1,25 +1,39 @@
 """Launches the named experiments, on this machine or on a GPU cluster.
 
-The functions are for the main block of the root's run.py and read the flags of
-the command line. Besides `default_run` there is one for each experiment of
-`experiments.EXPERIMENTS`: `z_size_sweep(local=False, run_all=True)` and so on.
+They are functions, to be switched on in the main block of the root's run.py,
+where what the command line says holds for all of them, or to be called from
+anywhere else with the same as arguments:
+
+  run.default_run(exp_name='mine', log_root='my_logs', hparam='num_steps=200')
 """
 
+from __future__ import annotations
+
+import dataclasses
 import functools
-import gc
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 
+from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data import notes
-from embedding_rnn.experiments import grids, job, report, submission
+from embedding_rnn.experiments import (
+  grids,
+  job,
+  report,
+  resources,
+  submission,
+  worker,
+)
+from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.model.hparams import HParams, check_hparams
 from embedding_rnn.nsynth import codec as codec_choice
 from embedding_rnn.training.checkpoints import is_run
-from embedding_rnn.utils import cli
+from embedding_rnn.utils import cli, dataclass_flags
+from embedding_rnn.utils.dataclass_flags import option
 
 # What needs TensorFlow, whose import takes seconds, is imported in functions.
 if TYPE_CHECKING:
@@ -29,16 +43,96 @@ flags.disclaim_key_flags()  # they belong to the command that defines them
 
 _NUM_NOTES = 8  # reconstructed at the end of default_run
 
+# The fields of `Options` that the command line says, once there is one; see
+# `read_flags`.
+_FROM_FLAGS: dict[str, Any] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(job.Settings):
+  """How to launch an experiment, whichever it is.
+
+  Attributes:
+    codec: see `nsynth.codec.codec_of_data`; so are the next two.
+    nsynth_checkpoint_path: as above.
+    averaged: as above.
+    resources: of each run, if it is not trained on this machine.
+    command: to be given again for the same, as the page of notes shows it.
+  """
+
+  hparam: str = option(
+    '', 'Hyperparameters as name=value,name=value; they override everything.'
+  )
+  resume: bool = option(
+    False,
+    'Continue runs that exist, begin those that do not. Sweeps always do.',
+  )
+  dry_run: bool = option(False, 'Only show the runs and their hyperparameters.')
+  codec: str | None = None
+  nsynth_checkpoint_path: str | None = None
+  averaged: bool | None = None
+  resources: Resources = dataclasses.field(default_factory=Resources)
+  command: str = ''
+
+  def codec_of(self, info: Mapping[str, Any], hps: HParams) -> Codec | None:
+    """The codec of data, or of a run on them, that say `info`."""
+    return codec_choice.codec_of_data(
+      info,
+      hps.seq_width,
+      self.codec,
+      self.nsynth_checkpoint_path,
+      self.averaged,
+    )
+
+
+def define_flags() -> None:
+  """Defines the flags of the root's run.py."""
+  flags.DEFINE_bool('list', False, 'Show the experiments.')
+  flags.DEFINE_string(
+    'experiment', None, 'Launch this one, not what the main block switches on.'
+  )
+  flags.DEFINE_bool(
+    'run_all', False, 'With --experiment: the whole sweep, not one point of it.'
+  )
+  flags.DEFINE_bool(
+    'local', True, 'With --experiment: on this machine, not on a cluster.'
+  )
+  flags.DEFINE_string(
+    'report',
+    None,
+    'Write a table and a figure of the results in this folder of runs, or of '
+    'this job.',
+  )
+  dataclass_flags.define(Options)
+  codec_choice.define_flags()
+  resources.define_flags()
+
+
+def read_flags() -> None:
+  """Makes what the command line says the default of all experiments."""
+  args = flags.FLAGS
+  options = dataclass_flags.read(
+    Options,
+    codec=args.codec,
+    nsynth_checkpoint_path=args.nsynth_checkpoint_path,
+    averaged=args.averaged,
+    resources=resources.resources_from_flags(),
+    command=cli.command_line(),
+  )
+  _FROM_FLAGS.update(vars(options))
+
 
 def obey_flags() -> bool:
   """Does what the command line asks for, instead of the main block.
 
   Returns:
-    Whether there was anything: --list, --report or --experiment.
+    Whether there was anything: --list, --report or --experiment. If not, what
+    the main block does is done as the other flags say.
 
   Raises:
     ValueError: for flags that need --experiment, or as `launch`.
   """
+  read_flags()
   args = flags.FLAGS
   if args.list:
     logging.info('%s', grids.format_experiments())
@@ -62,85 +156,194 @@ def obey_flags() -> bool:
   return True
 
 
-def launch(name: str, local: bool = True, run_all: bool = False) -> None:
-  """Trains the runs of an experiment, one after another or on a cluster.
-
-  A sweep skips the runs that are finished and continues the others. If one of
-  its runs fails here, the rest are still trained.
-
-  Args:
-    name: of the experiment, one of `experiments.EXPERIMENTS`.
-    local: on this machine; else as the flags of `script_utils` say.
-    run_all: the whole sweep, not only one point of it.
-
-  Raises:
-    ValueError: for bad flags or bad data, or if a run failed.
-    FileExistsError: if there is such a run that is another one, or if the
-      experiment is no sweep and --resume is not set.
-  """
-  start = time.monotonic()
-  plan = grids.plan_runs(name, run_all, flags.FLAGS.hparam)
-  for run in _start(name, plan, local):
-    logging.info('The run: %s', run.folder)
-    _log_time(start)
-
-
-def __getattr__(name: str) -> Callable[..., None]:
-  """The function of an experiment."""
-  if name not in grids.EXPERIMENTS:
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-  return functools.partial(launch, name)
-
-
-def default_run(local: bool = True, exp_name: str = 'default_local') -> None:
+def default_run(
+  local: bool = True, exp_name: str = 'default_local', **options: Any
+) -> None:
   """Trains a model from nothing to notes that one can hear.
 
   Overrides sizes and steps so that everything takes less than ten minutes on
-  two cores. The embedded note collection is written to --data_dir if nothing is
+  two cores. The embedded note collection is written to data_dir if nothing is
   there yet; a model is trained, and an unconditional one to compare it with;
   what is measured of both on held-out notes is shown; and some held-out notes
   are reconstructed, and new ones sampled, to audio and figures.
 
   Args:
     local: on this machine; a cluster only trains the two models.
-    exp_name: name of the run's folder in --log_root; the unconditional model's
+    exp_name: name of the run's folder in log_root; the unconditional model's
       is the same with '_unconditional' at its end.
+    **options: fields of `Options`; others are as the command line says.
 
   Raises:
-    ValueError: for bad flags, bad data, or a name that is no folder's.
-    FileExistsError: if there is such a run and --resume is not set.
+    ValueError: for bad options, bad data, or a name that is no folder's.
+    FileExistsError: if there is such a run and `resume` is not set.
   """
-  start = time.monotonic()
-  (_, hps), (_, baseline) = grids.plan_runs(
-    'default_run', hparam=flags.FLAGS.hparam
-  ).items()
+  start, chosen = time.monotonic(), _choose(options)
+  hps, baseline = grids.plan_runs('default_run', hparam=chosen.hparam).values()
   plan = {exp_name: hps}
   if not hps.unconditional:
-    plan[f'{exp_name}_unconditional'] = baseline
-  runs = list(_start('default_run', plan, local))
-  if runs:
-    _evaluate_and_synthesize(*runs)
-    _log_time(start)
+    plan[exp_name + grids.UNCONDITIONAL] = baseline
+  plan = prepare(plan, local, chosen, skip_finished=not local)
+  if plan and not local:
+    submission.submit('default_run', plan, chosen, chosen.resources)
+  elif plan:
+    runs = [_train_here(name, hps, chosen) for name, hps in plan.items()]
+    _evaluate_and_synthesize(chosen, *runs)
+    _log_time(start, chosen)
+
+
+def launch(
+  name: str, local: bool = True, run_all: bool = False, **options: Any
+) -> None:
+  """Trains the runs of an experiment, one after another or on a cluster.
+
+  A sweep skips the runs that are finished and continues the others. If one of
+  its runs fails here, the rest are still trained.
+
+  Args:
+    name: of the experiment, one of `grids.EXPERIMENTS`.
+    local: on this machine; else as the `resources` say.
+    run_all: the whole sweep, not only one point of it.
+    **options: fields of `Options`; others are as the command line says.
+
+  Raises:
+    ValueError: for bad options or bad data, or if a run failed.
+    FileExistsError: if there is such a run that is another one, or if the
+      experiment is no sweep and `resume` is not set.
+  """
+  start, chosen = time.monotonic(), _choose(options)
+  plan = grids.plan_runs(name, run_all, chosen.hparam)
+  is_sweep = grids.is_sweep(name)
+  if is_sweep:
+    chosen = dataclasses.replace(chosen, resume=True)
+  plan = prepare(plan, local, chosen, skip_finished=is_sweep or not local)
+
+  def train(run_name: str, hps: HParams) -> None:
+    run = _train_here(run_name, hps, chosen)
+    logging.info('The run: %s', run.folder)
+    _log_time(start, chosen)
+
+  if plan and not local:
+    submission.submit(name, plan, chosen, chosen.resources)
+  elif is_sweep:
+    _, failed = cli.for_each(plan, train)
+    cli.expect_no_failures(failed, len(plan))
+  else:
+    for run_name, hps in plan.items():
+      train(run_name, hps)
+
+
+short_test = functools.partial(launch, 'short_test')
+short_test_borg = functools.partial(launch, 'short_test_borg')
+overfit = functools.partial(launch, 'overfit')
+sample_vae_sweep = functools.partial(launch, 'sample_vae_sweep')
+z_size_sweep = functools.partial(launch, 'z_size_sweep')
+difference_test = functools.partial(launch, 'difference_test')
+small_sweep = functools.partial(launch, 'small_sweep')
+rnn_size_sweep = functools.partial(launch, 'rnn_size_sweep')
+sweep_all_layer_norm = functools.partial(launch, 'sweep_all_layer_norm')
+sweep_all_with_diff = functools.partial(launch, 'sweep_all_with_diff')
+sweep_high_layer_norm = functools.partial(launch, 'sweep_high_layer_norm')
+final_experiment = functools.partial(launch, 'final_experiment')
+
+
+def _choose(options: Mapping[str, Any]) -> Options:
+  return Options(**{**_FROM_FLAGS, **options})
+
+
+def prepare(
+  plan: Mapping[str, HParams],
+  local: bool,
+  options: Options,
+  skip_finished: bool,
+) -> dict[str, HParams]:
+  """Checks everything before anything is trained or submitted.
+
+  Args:
+    plan: the hyperparameters of each run, by name.
+    local: whether they are to be trained on this machine.
+    options: how.
+    skip_finished: leave out the runs that are trained to their end.
+
+  Returns:
+    What is left of the plan; nothing if it is only to be shown.
+
+  Raises:
+    ValueError: for bad options, names, hyperparameters or data.
+    FileExistsError: if there is such a run that is not to be continued.
+  """
+  if options.dry_run:
+    logging.info('%s', grids.format_plan(plan))
+    return {}
+  if local:
+    resources.expect_defaults(options.resources)
+  left = {}
+  for run_name, hps in plan.items():
+    _check_name(run_name, options)
+    check_hparams(hps)
+    is_finished = submission.is_finished(run_name, hps, options)
+    if not (is_finished and skip_finished):
+      left[run_name] = hps
+  if skip_finished:
+    logging.info('%d of %d runs are left.', len(left), len(plan))
+  if left:
+    _check_data(left, options)
+  return left
+
+
+def _check_name(run_name: str, options: Options) -> None:
+  """Raises if a run cannot have its name."""
+  if run_name in ('', '.', '..') or pathlib.Path(run_name).name != run_name:
+    raise ValueError(
+      f'exp_name={run_name!r}: expected a name for a folder in --log_root.'
+    )
+  folder = pathlib.Path(options.log_root, run_name)
+  if not options.resume and is_run(folder):
+    raise FileExistsError(
+      f"There is a run in '{folder}' already; continue it with --resume, or "
+      'choose another exp_name or --log_root.'
+    )
+
+
+def _check_data(plan: Mapping[str, HParams], options: Options) -> None:
+  """Raises if the data cannot be trained on, or not be heard; makes notes."""
+  from embedding_rnn.data import dataset as data
+  from embedding_rnn.training import task, training
+
+  for hps in plan.values():
+    task.check_run_seed(hps, options.seed)
+  hps = next(iter(plan.values()))
+  notes.prepare_data_dir(
+    options.data_dir, (hps.data_set, hps.pitch_set, hps.velocity_set)
+  )
+  dataset = data.open_dataset(options.data_dir, hps, training.SPLIT_SEED)
+  options.codec_of(dataset.metadata, hps)
+
+
+def _train_here(run_name: str, hps: HParams, options: Options) -> Run:
+  folder = pathlib.Path(options.log_root, run_name)
+  logging.info('Training %s in %s', run_name, folder)
+  resume = options.resume and is_run(folder)
+  return worker.train_run(run_name, hps, options, resume=resume)
 
 
 def _evaluate_and_synthesize(
-  run: 'Run', unconditional_run: 'Run | None' = None
+  options: Options, run: Run, unconditional_run: Run | None = None
 ) -> None:
   from embedding_rnn.evaluate import measures
   from embedding_rnn.model import distribution
-  from embedding_rnn.synthesize import synthesis
+  from embedding_rnn.synthesize import page, synthesis
+  from embedding_rnn.synthesize.config import SynthesisConfig
 
   if not distribution.is_chief(distribution.choose_strategy()):
     return
-  seed = flags.FLAGS.seed
-  dataset = run.open_dataset(flags.FLAGS.data_dir)
-  codec = codec_choice.codec_from_flags(run.info, run.hps.seq_width)
+  dataset = run.open_dataset(options.data_dir)
+  codec = options.codec_of(run.info, run.hps)
   metrics = measures.evaluate(
     run,
     dataset,
     unconditional_run=unconditional_run,
     codec=codec,
-    seed=seed,
+    seed=options.seed,
   )
   measures.write_metrics(run.folder, metrics)
   logging.info('%s', measures.format_metrics(metrics))
@@ -152,176 +355,17 @@ def _evaluate_and_synthesize(
     run,
     dataset,
     output_dir,
-    synthesis.Plan(num_notes=num_notes, greedy='mean', seed=seed),
+    SynthesisConfig(num_notes=num_notes, greedy='mean', seed=options.seed),
     codec=codec,
     metrics=metrics,
-    command=cli.command_line(),
+    command=options.command,
   )
   logging.info('%s', synthesis.format_summary(summary))
   logging.info('The run: %s', run.folder)
-  logging.info('Listen to it: %s', output_dir / synthesis.PAGE)
+  logging.info('Listen to it: %s', output_dir / page.FILE_NAME)
 
 
-def define_flags() -> None:
-  """Defines the flags that experiments read."""
-  flags.DEFINE_bool('list', False, 'Show the experiments.')
-  flags.DEFINE_string(
-    'experiment', None, 'Launch this one, not what the main block switches on.'
-  )
-  flags.DEFINE_bool(
-    'run_all', False, 'With --experiment: the whole sweep, not one point of it.'
-  )
-  flags.DEFINE_bool(
-    'local', True, 'With --experiment: on this machine, not on a cluster.'
-  )
-  flags.DEFINE_bool(
-    'dry_run', False, 'Only show the runs and their hyperparameters.'
-  )
-  flags.DEFINE_string(
-    'report',
-    None,
-    'Write a table and a figure of the results in this folder of runs, or of '
-    'this job.',
-  )
-  flags.DEFINE_string(
-    'data_dir',
-    './data/notes',
-    'Folder of the data. If it is missing or empty, the embedded note '
-    'collection is written to it.',
-  )
-  flags.DEFINE_string('log_root', './logs', 'Folder of the run folders.')
-  flags.DEFINE_string(
-    'checkpoint_path',
-    None,
-    'A run folder or a 2017 checkpoint whose weights training starts from.',
-  )
-  flags.DEFINE_string(
-    'hparam',
-    '',
-    'Hyperparameters as name=value,name=value; they override everything.',
-  )
-  flags.DEFINE_bool(
-    'resume',
-    False,
-    'Continue runs that exist, begin those that do not. Sweeps always do.',
-  )
-  flags.DEFINE_integer(
-    'seed', 0, 'Of the weights, the batches and the samples.'
-  )
-  flags.DEFINE_enum(
-    'precision',
-    'float32',
-    ['float32', 'bfloat16'],
-    'Of the matrix products in training; bfloat16 is for GPUs that have it.',
-  )
-  flags.DEFINE_bool(
-    'deterministic_ops',
-    False,
-    'The same bits on every repeat, on GPUs too; slower there.',
-  )
-  codec_choice.define_flags()
-  submission.define_flags()
-
-
-def _start(
-  name: str, plan: Mapping[str, HParams], local: bool
-) -> 'Iterator[Run]':
-  """Trains runs here and yields them, or yields none; checks come first."""
-  args = flags.FLAGS
-  if args.dry_run:
-    logging.info('%s', grids.format_plan(plan))
-    return
-  settings = submission.Settings(
-    data_dir=args.data_dir,
-    log_root=args.log_root,
-    seed=args.seed,
-    checkpoint_path=args.checkpoint_path,
-    precision=args.precision,
-    deterministic_ops=args.deterministic_ops,
-  )
-  if args.seed < 0:
-    raise ValueError(f'--seed={args.seed}: expected at least 0.')
-  if local:
-    submission.expect_no_resource_flags()
-  else:
-    resources = submission.resources_from_flags()
-  is_sweep = grids.is_sweep(name)
-  resume = args.resume or is_sweep
-  unfinished = {}
-  for run_name, hps in plan.items():
-    _check_name(run_name, resume)
-    check_hparams(hps)
-    if not submission.is_finished(run_name, hps, settings):
-      unfinished[run_name] = hps
-  if is_sweep or not local:  # what follows default_run wants all of its runs
-    logging.info('%d of %d runs are left.', len(unfinished), len(plan))
-    plan = unfinished
-  if not plan:
-    return
-  _check_data(args.data_dir, next(iter(plan.values())))
-  if local:
-    yield from _train_here(plan, settings, resume, keep_going=is_sweep)
-  else:
-    submission.submit(name, plan, settings, resources)
-
-
-def _check_name(run_name: str, resume: bool) -> None:
-  """Raises if a run cannot have its name."""
-  if run_name in ('', '.', '..') or pathlib.Path(run_name).name != run_name:
-    raise ValueError(
-      f'exp_name={run_name!r}: expected a name for a folder in --log_root.'
-    )
-  folder = pathlib.Path(flags.FLAGS.log_root, run_name)
-  if not resume and is_run(folder):
-    raise FileExistsError(
-      f"There is a run in '{folder}' already; continue it with --resume, or "
-      'choose another exp_name or --log_root.'
-    )
-
-
-def _check_data(data_dir: str, hps: HParams) -> None:
-  """Raises if the data cannot be trained on, or not be heard."""
-  from embedding_rnn.data import dataset as data
-  from embedding_rnn.training import training
-
-  notes.prepare_data_dir(
-    data_dir, (hps.data_set, hps.pitch_set, hps.velocity_set)
-  )
-  dataset = data.open_dataset(data_dir, hps, training.SPLIT_SEED)
-  codec_choice.codec_from_flags(dataset.metadata, hps.seq_width)
-
-
-def _train_here(
-  plan: Mapping[str, HParams],
-  settings: submission.Settings,
-  resume: bool,
-  keep_going: bool,
-) -> 'Iterator[Run]':
-  """Trains runs, in their order, and yields them."""
-  errors = []
-  for run_name, hps in plan.items():
-    folder = pathlib.Path(settings.log_root, run_name)
-    logging.info('Training %s in %s', run_name, folder)
-    gc.collect()  # of the run before, whose graph refers to itself
-    try:
-      run = submission.train_run(
-        run_name, hps, settings, resume=resume and is_run(folder)
-      )
-    except Exception as error:  # such as a GPU's memory that is too small
-      if not keep_going:
-        raise
-      logging.debug('The error was raised here:', exc_info=True)
-      logging.error('%s failed: %s: %s', run_name, type(error).__name__, error)
-      errors.append(f'{run_name}: {error}')
-    else:
-      yield run
-  if errors:
-    raise ValueError(
-      f'{len(errors)} of {len(plan)} runs failed: ' + '\n'.join(errors)
-    )
-
-
-def _log_time(start: float) -> None:
+def _log_time(start: float, options: Options) -> None:
   minutes, seconds = divmod(round(time.monotonic() - start), 60)
-  logging.info('Their log: tensorboard --logdir=%s', flags.FLAGS.log_root)
+  logging.info('Their log: tensorboard --logdir=%s', options.log_root)
   logging.info('Finished after %d min %02d s.', minutes, seconds)

@@ -15,16 +15,19 @@ from embedding_rnn import run
 from embedding_rnn.conftest import TINY
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.experiments import grids, submission
+from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.training import checkpoints, progress, training
 
 
 @pytest.fixture
-def flags(parse_flags, tmp_path):
+def flags(parse_flags, tmp_path, monkeypatch):
   """Parses flags of a run with all its folders in `tmp_path`."""
 
   def parse(*arguments, data_dir=tmp_path / 'data'):
     folders = [f'--data_dir={data_dir}', f'--log_root={tmp_path / "logs"}']
     parse_flags(run.define_flags, [*folders, *arguments])
+    monkeypatch.setattr(run, '_FROM_FLAGS', {})
+    run.read_flags()
 
   return parse
 
@@ -225,11 +228,36 @@ def test_dry_run_and_list_only_show(flags, monkeypatch, trained, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_every_experiment_is_a_function():
-  for name in grids.EXPERIMENTS:
-    assert callable(getattr(run, name))
+def test_every_experiment_is_a_function(flags, trained, tiny_data_dir):
+  flags('--hparam=batch_size=4', data_dir=tiny_data_dir)
+  for name in grids.EXPERIMENTS.keys() - {'default_run'}:
+    trained.clear()
+    getattr(run, name)()
+    assert [name for name, *_ in trained] == list(grids.plan_runs(name))
   with pytest.raises(AttributeError, match='no_such_sweep'):
     run.no_such_sweep()
+
+
+def test_without_a_command_line(trained, tiny_data_dir, tmp_path, monkeypatch):
+  shown = []
+  monkeypatch.setattr(
+    run, '_evaluate_and_synthesize', lambda *args: shown.append(args)
+  )
+  folders = {'data_dir': str(tiny_data_dir), 'log_root': str(tmp_path)}
+  hparam = 'num_steps=20,batch_size=4'
+  run.default_run(exp_name='x', hparam=hparam, seed=7, **folders)
+  run.z_size_sweep(hparam='batch_size=4', precision='bfloat16', **folders)
+  names = [name for name, *_ in trained]
+  assert names == ['x', 'x_unconditional', 'exp_zsize_64']
+  assert [hps.num_steps for _, hps, _ in trained[:2]] == [20, 20]
+  seeds = [settings['seed'] for *_, settings in trained]
+  assert seeds == [7, 7, 0] and trained[2][2]['precision'] == 'bfloat16'
+  ((options, *runs),) = shown
+  assert (options.seed, options.command, len(runs)) == (7, '', 2)
+  with pytest.raises(ValueError, match='--gpus goes with --local=false'):
+    run.overfit(resources=Resources(gpus=1), **folders)
+  with pytest.raises(TypeError, match='log_rot'):
+    run.overfit(log_rot='x')
 
 
 @pytest.mark.parametrize(
@@ -239,7 +267,8 @@ def test_every_experiment_is_a_function():
     ([], {'exp_name': ''}, "exp_name=''"),
     (['--hparam=rnn_sizes=3'], {}, 'Unknown hyperparameter'),
     (['--hparam=rnn_size=big'], {}, 'Could not parse'),
-    (['--seed=-1'], {}, '--seed=-1'),
+    (['--seed=-1'], {}, 'seed=-1 and trial=0: expected a seed of at least 0'),
+    ([], {'seed': 2**31}, f'seed={2**31}'),
   ],
 )
 def test_bad_input_is_refused_before_anything_is_written(

@@ -7,13 +7,19 @@ import pytest
 import soundfile
 
 import embedding_rnn
+from embedding_rnn import nsynth
 from embedding_rnn.data.preparation import encoding
 from embedding_rnn.data.preparation.sources import open_source
-from embedding_rnn.nsynth import codec as codec_choice
+from embedding_rnn.experiments import report
+from embedding_rnn.nsynth.codec import (
+  WaveNetCodec,
+  choose_codec,
+  codec_of_data,
+)
 from embedding_rnn.nsynth.conftest import eagerly, tiny_hps
-from embedding_rnn.nsynth.train import training as autoencoder_training
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
+from embedding_rnn.nsynth.train.training import train as train_wavenet
 from embedding_rnn.synthesize import synthesis
+from embedding_rnn.synthesize.config import SynthesisConfig
 from embedding_rnn.training import checkpoints, training
 
 NUM_FRAMES = 16  # of 4000 samples, in a note of 4 s
@@ -31,14 +37,14 @@ def folder(note_folders, tmp_path_factory):
   hps = tiny_hps('ae_hop_length=4000,crop_length=4000,num_steps=1')
   with eagerly():
     for seed, name in enumerate(('wavenet', 'other')):
-      autoencoder_training.train(hps, source, folder / name, seed=seed)
+      train_wavenet(hps, source, folder / name, seed=seed)
   return folder
 
 
 @pytest.fixture(scope='module')
 def run(folder, note_folders):
   """Wavs, encoded, and a run on them."""
-  codec = codec_choice.choose_codec('wavenet', folder / 'wavenet', True)
+  codec = choose_codec('wavenet', folder / 'wavenet', True)
   source = open_source(note_folders / 'wavs')
   encoding.encode_notes(source, codec, folder / 'data')
   hps = embedding_rnn.default_hps().parse(TINY)
@@ -55,13 +61,11 @@ def test_wav_to_frames_to_model_to_frames_to_wav(folder, run, note_folders):
   distances = np.abs(frames - codec.encode(audio, 60)).max(axis=(1, 2))
   assert distances.min() < 1e-5
   made = run.sample([60, 72], num_frames=1, seed=0)
-  decoder = codec_choice.codec_of_data(
-    run.info, 4, checkpoint_path=str(folder / 'wavenet')
-  )
-  plan = synthesis.Plan(num_notes=0, pitches=(60, 72), num_frames=1)
+  decoder = codec_of_data(run.info, 4, checkpoint_path=str(folder / 'wavenet'))
+  config = SynthesisConfig(num_notes=0, pitches=(60, 72), num_frames=1)
   for name in ('once', 'again'):
     summary = synthesis.synthesize(
-      run, run.open_dataset(), folder / name, plan, codec=decoder
+      run, run.open_dataset(), folder / name, config, codec=decoder
     )
   audios = decoder.decode(made, np.array([60, 72]))
   for note, audio in zip(summary['notes'], audios, strict=True):
@@ -71,6 +75,14 @@ def test_wav_to_frames_to_model_to_frames_to_wav(folder, run, note_folders):
     np.testing.assert_allclose(written, audio.clip(-0.99, 0.99), atol=0.011)
     again = (folder / 'again' / file).read_bytes()
     assert again == (folder / 'once' / file).read_bytes()
+
+
+def test_the_report_knows_runs_of_both_models(folder, run):
+  wavenet = nsynth.load_autoencoder(folder / 'wavenet')
+  for name, trained in (('wavenet', wavenet), ('run', run)):
+    (row,) = report.collect({name: folder / name}).rows
+    assert row['state'] == 'finished'
+    assert row['valid_cost'] == trained.costs['valid']['cost']
 
 
 def test_a_run_remembers_its_checkpoint(folder, run):
@@ -90,7 +102,7 @@ def test_other_codecs_are_refused_by_synthesis(folder, run):
       'encoded by .*, but',
     ),
     (WaveNetCodec(folder / 'wavenet'), r'\(averaged.*\(raw weights'),
-    (codec_choice.choose_codec('harmonic'), "'harmonic' would decode"),
+    (choose_codec('harmonic'), "'harmonic' would decode"),
   ):
     with pytest.raises(ValueError, match=message):
       synthesis.synthesize(run, dataset, output_dir, codec=codec)
@@ -117,9 +129,9 @@ def test_data_of_another_checkpoint_is_refused(folder, run):
 
 
 def test_figures_alone_without_the_checkpoint(folder, run, caplog):
-  plan = synthesis.Plan(num_notes=1, pitches=(60,))
+  config = SynthesisConfig(num_notes=1, pitches=(60,))
   summary = synthesis.synthesize(
-    run, run.open_dataset(), folder / 'figures', plan
+    run, run.open_dataset(), folder / 'figures', config
   )
   assert 'set --nsynth_checkpoint_path' in caplog.text
   for note in summary['notes']:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -269,7 +270,7 @@ class Transforms:
     try:
       with np.load(content, allow_pickle=False) as file:
         arrays = dict(file)
-      steps = {}
+      steps: dict[str, Any] = {}
       for name, kind in (('difference', Difference), ('pca', WhitenedPCA)):
         own = {
           key.removeprefix(f'{name}_'): value
@@ -291,7 +292,7 @@ def _as_float(frames: np.ndarray) -> np.ndarray:
   return frames.astype(np.result_type(frames, np.float32), copy=False)
 
 
-def _check_width(frames: np.ndarray, width: int):
+def _check_width(frames: np.ndarray, width: int) -> None:
   if frames.ndim < 2 or frames.shape[-1] != width:
     raise ValueError(
       f'Expected frames [N, T, {width}], got shape {frames.shape}; frames of '

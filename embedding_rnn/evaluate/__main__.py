@@ -30,7 +30,7 @@ from embedding_rnn import figures
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.evaluate import measures
-from embedding_rnn.experiments import report
+from embedding_rnn.experiments import grids, job
 from embedding_rnn.figures import drawing
 from embedding_rnn.nsynth import codec
 from embedding_rnn.training import checkpoints
@@ -132,7 +132,7 @@ def evaluate_runs(
 
 def _unconditional_beside(run: Run) -> Run | None:
   """The unconditional run of the same name, if there is one that fits."""
-  folder = f'{pathlib.Path(run.folder).resolve()}_unconditional'
+  folder = f'{pathlib.Path(run.folder).resolve()}{grids.UNCONDITIONAL}'
   if not run.model.conditional or not checkpoints.is_run(folder):
     return None
   try:
@@ -240,7 +240,7 @@ def main(argv: list[str]) -> None:
     raise ValueError(
       'Set --run_dir to the folder of a trained run, or of several.'
     )
-  run_dirs = report.find_runs(args.run_dir)
+  run_dirs = job.find_runs(args.run_dir)
   folder = files.make_output_dir(args.output_dir or args.run_dir)
   is_sweep = pathlib.Path(args.run_dir) not in run_dirs.values()
   output_dirs = None

@@ -6,17 +6,26 @@ import argparse
 import pathlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import logging
 from absl.flags import argparse_flags
 from rich.console import Console
 from rich.live import Live
 
-from embedding_rnn.experiments import job as jobs
-from embedding_rnn.experiments import status as job_status
-from embedding_rnn.experiments.job import Job
-from embedding_rnn.experiments.status import ENGINES, RunStatus
+from embedding_rnn.experiments.job import Job, find_job
+from embedding_rnn.experiments.schedulers import SCHEDULERS
+from embedding_rnn.experiments.status import (
+  CANCELLED,
+  DIED,
+  FAILED,
+  FINISHED,
+  OVER,
+  RunStatus,
+  make_status_table,
+  read_status,
+)
 from embedding_rnn.utils import locks
 
 _POLL_SECONDS = 2.0
@@ -35,57 +44,65 @@ def parse_command_line(argv: Sequence[str]) -> argparse.Namespace:
     required=True, metavar='COMMAND', parser_class=argparse.ArgumentParser
   )
 
-  def add_command(function, summary, example):
-    name = function.__name__.removeprefix('_')
-    command = subparsers.add_parser(
-      name,
-      help=summary,
-      description=summary,
-      epilog=f'Example: python script_utils.py {name} {example}',
-    )
-    command.set_defaults(function=function)
-    command.add_argument(
-      '--log_root', default='./logs', help='folder of the run folders'
-    )
-    return command
-
-  def add_job(command, **options):
-    command.add_argument(
-      'job', metavar='JOB', help='name or folder of a job', **options
-    )
-
-  command = add_command(_status, 'Shows how runs stand.', '--watch')
-  add_job(command, nargs='?')
+  command = _add_command(
+    subparsers, _status, 'Shows how runs stand.', '--watch', nargs='?'
+  )
   command.add_argument(
     '--watch', action='store_true', help='keep the table up to date'
   )
-  command = add_command(
+  _add_command(
+    subparsers,
     _wait,
     'Waits until all runs are at an end, and starts those again whose process '
     'died. Fails if not all are finished then.',
     'default_run-20250131-120000',
+    nargs='?',
   )
-  add_job(command, nargs='?')
-  command = add_command(
+  command = _add_command(
+    subparsers,
     _logs,
     'Shows the end of what a run wrote to the terminal.',
     'default_run-20250131-120000 default_local --follow',
   )
-  add_job(command)
   command.add_argument('run', metavar='RUN', help='name of a run')
   command.add_argument(
     '--follow', action='store_true', help='and what it writes from now on'
   )
-  command = add_command(
+  command = _add_command(
+    subparsers,
     _cancel,
     'Ends runs, after they saved; submitted again, they go on.',
     'default_run-20250131-120000 default_local',
   )
-  add_job(command)
   command.add_argument(
     'runs', metavar='RUN', nargs='*', help='names of runs; all if none is given'
   )
   return parser.parse_args(argv[1:])
+
+
+def _add_command(
+  subparsers: Any,
+  function: Callable[[Job, argparse.Namespace], None],
+  summary: str,
+  example: str,
+  **job_options: Any,
+) -> argparse.ArgumentParser:
+  """A command about a job; `job_options` are those of its argument."""
+  name = function.__name__.removeprefix('_')
+  command = subparsers.add_parser(
+    name,
+    help=summary,
+    description=summary,
+    epilog=f'Example: python script_utils.py {name} {example}',
+  )
+  command.set_defaults(function=function)
+  command.add_argument(
+    '--log_root', default='./logs', help='folder of the run folders'
+  )
+  command.add_argument(
+    'job', metavar='JOB', help='name or folder of a job', **job_options
+  )
+  return command
 
 
 def main(args: argparse.Namespace) -> None:
@@ -97,7 +114,7 @@ def main(args: argparse.Namespace) -> None:
     ChildProcessError: if a run that was waited for did not finish.
     ConnectionError: if the scheduler does not answer.
   """
-  job = jobs.find_job(args.log_root, args.job)
+  job = find_job(args.log_root, args.job)
   names = getattr(args, 'runs', None) or [getattr(args, 'run', None)]
   for name in filter(None, names):
     if name not in job.runs:
@@ -115,14 +132,14 @@ def _status(job: Job, args: argparse.Namespace) -> None:
   if args.watch:
     _watch(job, restarts=False)
   else:
-    table = job_status.make_status_table(job, job_status.read_status(job))
+    table = make_status_table(job, read_status(job))
     _console().print(table)
 
 
 def _wait(job: Job, args: argparse.Namespace) -> None:
   del args
   statuses = _watch(job, restarts=True)
-  others = [s.name for s in statuses if s.state != job_status.FINISHED]
+  others = [s.name for s in statuses if s.state != FINISHED]
   if others:
     raise ChildProcessError(
       f'{len(others)} of {len(statuses)} runs are not finished: '
@@ -132,26 +149,24 @@ def _wait(job: Job, args: argparse.Namespace) -> None:
 
 
 def _cancel(job: Job, args: argparse.Namespace) -> None:
-  engine = ENGINES[job.resources.cluster]
-  engine.activities(job)  # Raises if the scheduler does not answer.
-  ended = (job_status.FINISHED, job_status.FAILED, job_status.CANCELLED)
+  scheduler = SCHEDULERS[job.resources.cluster]
+  scheduler.activities(job)  # Raises if the scheduler does not answer.
+  ended = (FINISHED, FAILED, CANCELLED)
   names = [
     status.name
-    for status in job_status.read_status(job)
+    for status in read_status(job)
     if status.state not in ended and (not args.runs or status.name in args.runs)
   ]
   for name in names:
     job.record(name, 'cancel')
-  engine.cancel(job, names)
+  scheduler.cancel(job, names)
   logging.info('Cancelled: %s', ', '.join(names) or 'none; all are at an end.')
 
 
 def _logs(job: Job, args: argparse.Namespace) -> None:
   seen: dict[pathlib.Path, int] = {}
   while True:
-    is_over = not args.follow or (
-      job_status.read_status(job, [args.run])[0].state in job_status.OVER
-    )
+    is_over = not args.follow or (read_status(job, [args.run])[0].state in OVER)
     for path in _log_paths(job, args.run):
       with path.open('rb') as file:
         file.seek(seen.get(path, 0))
@@ -179,25 +194,25 @@ def _log_paths(job: Job, run_name: str) -> list[pathlib.Path]:
 
 def _watch(job: Job, restarts: bool) -> list[RunStatus]:
   """Shows how runs stand until they are at an end; perhaps restarts them."""
-  console, suspects, before = _console(), set(), {}
+  console = _console()
+  suspects: set[str] = set()
+  before: dict[str, str] = {}
   with Live(console=console, auto_refresh=False) as live:
     while True:
-      statuses = job_status.read_status(job)
-      live.update(job_status.make_status_table(job, statuses), refresh=True)
+      statuses = read_status(job)
+      live.update(make_status_table(job, statuses), refresh=True)
       states = {status.name: status.state for status in statuses}
       if not console.is_terminal:
         for name, state in states.items():
           if state != before.get(name):
             logging.info('%s: %s', name, state)
       before = states
-      dead = {name for name in states if states[name] == job_status.DIED}
+      dead = {name for name in states if states[name] == DIED}
       if restarts:
         # Twice dead is dead: its last files may be on their way to this node.
         _restart(job, dead & suspects)
         suspects = dead - suspects
-      if not (restarts and dead) and set(states.values()) <= set(
-        job_status.OVER
-      ):
+      if not (restarts and dead) and set(states.values()) <= set(OVER):
         return statuses
       time.sleep(_POLL_SECONDS)
 
@@ -214,10 +229,10 @@ def _restart(job: Job, run_names: set[str]) -> None:
   if not run_names:
     return
   with locks.exclusive(job.folder / 'restart.lock'):
-    statuses = job_status.read_status(job, sorted(run_names))
-    names = [s.name for s in statuses if s.state == job_status.DIED]
+    statuses = read_status(job, sorted(run_names))
+    names = [s.name for s in statuses if s.state == DIED]
     for name in names:
       job.record_death(name)
     if names:
-      ENGINES[job.resources.cluster].submit(job, names)
+      SCHEDULERS[job.resources.cluster].submit(job, names)
       logging.info('Submitted again: %s', ', '.join(names))

@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
-from embedding_rnn.experiments import commands, status
-from embedding_rnn.experiments import job as jobs
-from embedding_rnn.experiments.job import Settings
+from embedding_rnn.experiments import commands
+from embedding_rnn.experiments.job import Settings, create_job
 from embedding_rnn.experiments.resources import Resources
+from embedding_rnn.experiments.schedulers import SCHEDULERS
 from embedding_rnn.experiments.status import RunStatus
 from embedding_rnn.model.hparams import default_hps
 
@@ -15,7 +15,7 @@ from embedding_rnn.model.hparams import default_hps
 def job(tmp_path):
   runs = {name: default_hps() for name in ('a', 'b')}
   settings = Settings('data', str(tmp_path))
-  return jobs.create_job('sweep', runs, settings, Resources())
+  return create_job('sweep', runs, settings, Resources())
 
 
 class Cluster:
@@ -45,8 +45,8 @@ class Cluster:
 @pytest.fixture
 def use(monkeypatch):
   def use(cluster):
-    monkeypatch.setattr(status, 'read_status', cluster.read_status)
-    monkeypatch.setattr(commands, 'ENGINES', {'slurm': cluster})
+    monkeypatch.setattr(commands, 'read_status', cluster.read_status)
+    monkeypatch.setitem(SCHEDULERS, 'slurm', cluster)
     monkeypatch.setattr(commands, '_POLL_SECONDS', 0)
     return cluster
 

@@ -42,7 +42,7 @@ class History:
   is_cancelled: bool = False
 
 
-def record(path: pathlib.Path, event: str, **facts: Any) -> None:
+def record(path: pathlib.Path, event: str, **metadata: Any) -> None:
   """Adds an event.
 
   Args:
@@ -50,11 +50,11 @@ def record(path: pathlib.Path, event: str, **facts: Any) -> None:
     event: 'submit' to a scheduler; 'launch' and 'start' of a process; 'stop',
       when it saved and ended since it was asked to; 'error' and 'died', when it
       ended otherwise; 'cancel', when nobody wants the run to go on here.
-    **facts: with 'start' the host; with 'error' the message and whether it is
-      final; with all the id, if there is one.
+    **metadata: with 'start' the host; with 'error' the message and whether it
+      is final; with all the id, if there is one.
   """
   now = round(time.time(), 3)
-  line = json.dumps({'event': event, 'time': now, **facts}) + '\n'
+  line = json.dumps({'event': event, 'time': now, **metadata}) + '\n'
   flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
   descriptor = os.open(path, flags, 0o666)
   try:
@@ -79,7 +79,9 @@ def read_history(path: pathlib.Path) -> History:
   return History(**history)
 
 
-def _add_event(history: dict[str, Any], event: dict, name: str) -> None:
+def _add_event(
+  history: dict[str, Any], event: dict[str, Any], name: str
+) -> None:
   if 'id' in event and event['id'] not in history['ids']:
     history['ids'] += (event['id'],)
   if name in ('submit', 'start'):

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 from embedding_rnn.model.hparams import HParams, default_hps
 from embedding_rnn.utils import cli
 
+# Follows the name of a run in that of its unconditional baseline.
+UNCONDITIONAL = '_unconditional'
+
 
 class RunAll(NamedTuple):
   """Values of a hyperparameter that a whole sweep takes one after another.
@@ -105,7 +108,7 @@ _LAYER_NORM_NAME = (
 EXPERIMENTS: Mapping[str, Sequence[Grid]] = {
   'default_run': (
     Grid('default_local', **_DEFAULT_RUN),
-    Grid('default_local_unconditional', **_DEFAULT_BASELINE),
+    Grid(f'default_local{UNCONDITIONAL}', **_DEFAULT_BASELINE),
   ),
   'short_test': (
     Grid('short_test', num_steps=100, save_every=100, pca_dim_reduce=1),
@@ -213,7 +216,7 @@ def plan_runs(
     close = difflib.get_close_matches(name, EXPERIMENTS, 1)
     hint = f'did you mean {close[0]}?' if close else 'see --list.'
     raise ValueError(f'Unknown experiment {name!r}; {hint}')
-  runs = {}
+  runs: dict[str, HParams] = {}
   for grid in EXPERIMENTS[name]:
     for point in grid.points(run_all):
       hps = default_hps().override_from_dict(point)

@@ -10,6 +10,7 @@ All else about a run is in its own folder, and in what the scheduler says.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -24,8 +25,9 @@ from embedding_rnn.experiments import events
 from embedding_rnn.experiments.events import History
 from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.model.hparams import HParams, default_hps
-from embedding_rnn.training import progress
+from embedding_rnn.training import checkpoints, progress
 from embedding_rnn.utils import files
+from embedding_rnn.utils.dataclass_flags import option
 
 JOBS = 'jobs'  # folder in a log_root
 _JOB = 'job.json'
@@ -45,23 +47,27 @@ _ENDED = (
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """What all runs of an experiment share.
+  """What all runs of an experiment share; see `training.train`."""
 
-  Attributes:
-    data_dir: folder of the data set.
-    log_root: folder of the run folders.
-    seed: see `training.train`; so are the others.
-    checkpoint_path: as above.
-    precision: as above.
-    deterministic_ops: as above.
-  """
-
-  data_dir: str
-  log_root: str
-  seed: int = 0
-  checkpoint_path: str | None = None
-  precision: str = 'float32'
-  deterministic_ops: bool = False
+  data_dir: str = option(
+    './data/notes',
+    'Folder of the data. If it is missing or empty, the embedded note '
+    'collection is written to it.',
+  )
+  log_root: str = option('./logs', 'Folder of the run folders.')
+  seed: int = option(0, 'Of the weights, the batches and the samples.')
+  checkpoint_path: str | None = option(
+    None,
+    'A run folder or a 2017 checkpoint whose weights training starts from.',
+  )
+  precision: str = option(
+    'float32',
+    'Of the matrix products in training; bfloat16 is for GPUs that have it.',
+    choices=('float32', 'bfloat16'),
+  )
+  deterministic_ops: bool = option(
+    False, 'The same bits on every repeat, on GPUs too; slower there.'
+  )
 
 
 class Activity(NamedTuple):
@@ -118,9 +124,9 @@ class Job:
     """The file that a local run's process has locked while it lives."""
     return self.folder / 'runs' / f'{run_name}.lock'
 
-  def record(self, run_name: str, event: str, **facts: Any) -> None:
-    """Adds to what happened to a run, see `job_events.record`."""
-    events.record(self.events_path(run_name), event, **facts)
+  def record(self, run_name: str, event: str, **metadata: Any) -> None:
+    """Adds to what happened to a run, see `events.record`."""
+    events.record(self.events_path(run_name), event, **metadata)
 
   def history(self, run_name: str) -> History:
     """What happened to a run."""
@@ -174,7 +180,10 @@ def create_job(
     'experiment': experiment,
     'created': now.astimezone().isoformat(timespec='seconds'),
     'host': platform.node(),
-    'settings': dataclasses.asdict(settings),
+    'settings': {
+      field.name: getattr(settings, field.name)
+      for field in dataclasses.fields(Settings)
+    },
     'resources': dataclasses.asdict(resources),
     'runs': {name: hps.values() for name, hps in runs.items()},
   }
@@ -197,7 +206,7 @@ def read_job(folder: str | os.PathLike[str]) -> Job:
   path = pathlib.Path(folder) / _JOB
   try:
     values = json.loads(path.read_bytes())
-    resources = {
+    resources: dict[str, Any] = {
       name: tuple(value) if isinstance(value, list) else value
       for name, value in values['resources'].items()
     }
@@ -253,3 +262,32 @@ def list_jobs(log_root: str | os.PathLike[str]) -> list[pathlib.Path]:
   return [
     path.parent for path in sorted(paths, key=lambda path: path.stat().st_mtime)
   ]
+
+
+def find_runs(path: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
+  """The folders of runs by name: of one, of those in a folder, or of a job.
+
+  Raises:
+    FileNotFoundError: if there is none.
+  """
+  folder = pathlib.Path(path)
+  if _may_be_run(folder):
+    return {folder.resolve().name: folder}
+  if folder.is_dir():
+    with contextlib.suppress(FileNotFoundError):
+      # Not the log_root that the job knows, for it may have been moved since.
+      log_root = folder.resolve().parent.parent
+      return {name: log_root / name for name in read_job(folder).runs}
+    runs = {p.name: p for p in sorted(folder.iterdir()) if _may_be_run(p)}
+    if runs:
+      return runs
+  raise FileNotFoundError(
+    f"There are no runs in '{folder}'; give the folder of a run, the folder "
+    'that has the runs in it (--log_root), or the folder of a job.'
+  )
+
+
+def _may_be_run(folder: pathlib.Path) -> bool:
+  """Whether a run was begun here, even if its manifest is lost."""
+  has_hparams = (folder / checkpoints.HPARAMS).is_file()
+  return folder.is_dir() and (has_hparams or checkpoints.is_run(folder))

@@ -3,8 +3,12 @@ import os
 
 import pytest
 
-from embedding_rnn.experiments import job as jobs
-from embedding_rnn.experiments.job import Settings
+from embedding_rnn.experiments.job import (
+  Settings,
+  create_job,
+  find_job,
+  read_job,
+)
 from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.utils.files import DamagedFileError
@@ -14,30 +18,30 @@ from embedding_rnn.utils.files import DamagedFileError
 def job(tmp_path):
   runs = {'a': default_hps().parse('z_size=3'), 'b': default_hps()}
   settings = Settings('data', str(tmp_path), seed=3)
-  return jobs.create_job(
+  return create_job(
     'sweep', runs, settings, Resources(setup=('x', 'y'), max_restarts=1)
   )
 
 
 def test_a_job_is_read_as_it_was_created(job):
-  assert jobs.read_job(job.folder) == job
+  assert read_job(job.folder) == job
   assert job.runs['a'].z_size == 3
   assert job.resources.setup == ('x', 'y')
 
 
 def test_find_job(job, tmp_path):
-  second = jobs.create_job('sweep', job.runs, job.settings, job.resources)
-  third = jobs.create_job('alone', job.runs, job.settings, job.resources)
+  second = create_job('sweep', job.runs, job.settings, job.resources)
+  third = create_job('alone', job.runs, job.settings, job.resources)
   assert len({job.name, second.name, third.name}) == 3
   for age, each in enumerate((third, second, job)):
     os.utime(each.folder / 'job.json', (10**9 - age, 10**9 - age))
-  assert jobs.find_job(tmp_path, None) == third
-  assert jobs.find_job(tmp_path, second.name) == second
-  assert jobs.find_job('elsewhere', str(job.folder)) == job
+  assert find_job(tmp_path, None) == third
+  assert find_job(tmp_path, second.name) == second
+  assert find_job('elsewhere', str(job.folder)) == job
   with pytest.raises(FileNotFoundError, match=f"no job 'none' .*{job.name}"):
-    jobs.find_job(tmp_path, 'none')
+    find_job(tmp_path, 'none')
   with pytest.raises(FileNotFoundError, match='log_root'):
-    jobs.find_job(tmp_path / 'elsewhere', None)
+    find_job(tmp_path / 'elsewhere', None)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def test_damage_is_named(job, damage):
   damage(values)
   path.write_text(json.dumps(values))
   with pytest.raises(DamagedFileError, match=r'job\.json.*damaged'):
-    jobs.read_job(job.folder)
+    read_job(job.folder)
 
 
 def test_restarts_are_counted(job):

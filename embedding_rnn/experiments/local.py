@@ -8,7 +8,6 @@ lives as long as they do, whatever becomes of the terminal.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import platform
@@ -21,12 +20,12 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Sequence
+from typing import Any
 
 import submitit
 from absl import logging
 
-from embedding_rnn.experiments import job as jobs
-from embedding_rnn.experiments.job import Activity, Job
+from embedding_rnn.experiments.job import Activity, Job, read_job
 from embedding_rnn.experiments.resources import Resources, package_root
 from embedding_rnn.experiments.worker import Task
 from embedding_rnn.utils import locks
@@ -36,7 +35,7 @@ _SAVING_SECONDS = 30  # that a run has to end after it was asked to
 _UNLIMITED_MINUTES = 10 * 365 * 24 * 60
 
 
-def complete(resources: Resources) -> dict[str, int]:
+def complete(resources: Resources) -> dict[str, Any]:
   """What `resources` leaves open.
 
   Raises:
@@ -67,9 +66,7 @@ def submit(job: Job, run_names: Sequence[str]) -> None:
   paths = [str(package_root()), os.environ.get('PYTHONPATH')]
   path = os.pathsep.join(filter(None, paths))
   with contextlib.ExitStack() as stack:
-    lock = stack.enter_context(_lock_path(job).open('a'))
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    lock.truncate(0)
+    lock = stack.enter_context(locks.exclusive(_lock_path(job), wait=False))
     for name in run_names:
       job.record(name, 'submit')
     stack.enter_context(submitit.helpers.clean_env())
@@ -84,7 +81,7 @@ def submit(job: Job, run_names: Sequence[str]) -> None:
       pass_fds=[lock.fileno()],
       start_new_session=True,
     )
-    lock.write(str(process.pid))
+    locks.sign(lock, process.pid)
 
 
 def activities(job: Job) -> dict[str, Activity]:
@@ -112,7 +109,7 @@ def cancel(job: Job, run_names: Sequence[str]) -> None:
   """
   _expect_host(job)
   deadline = time.monotonic() + _SAVING_SECONDS
-  number = signal.SIGTERM
+  number: int = signal.SIGTERM
   while processes := list(
     filter(None, (locks.process_in(job.lock_path(name)) for name in run_names))
   ):
@@ -126,7 +123,7 @@ def cancel(job: Job, run_names: Sequence[str]) -> None:
 def schedule(job: Job, run_names: Sequence[str]) -> None:
   """Starts runs, and again those that die, until all are at an end."""
   resources, waiting = job.resources, list(run_names)
-  running: dict[str, tuple[submitit.LocalJob, contextlib.ExitStack]] = {}
+  running: dict[str, tuple[submitit.Job[None], contextlib.ExitStack]] = {}
   while waiting or running:
     for name, (process, slot) in list(running.items()):
       if process.done():
@@ -151,7 +148,7 @@ def schedule(job: Job, run_names: Sequence[str]) -> None:
     time.sleep(_POLL_SECONDS)
 
 
-def _start(job: Job, run_name: str, gpus: Sequence[str]) -> submitit.LocalJob:
+def _start(job: Job, run_name: str, gpus: Sequence[str]) -> submitit.Job[None]:
   """Starts a run on some GPUs."""
   devices = shlex.quote(','.join(gpus) or '-1')
   lines = [
@@ -169,7 +166,9 @@ def _start(job: Job, run_name: str, gpus: Sequence[str]) -> submitit.LocalJob:
   return process
 
 
-def _take_gpus(number: int, slot: contextlib.ExitStack) -> list[str] | None:
+def _take_gpus(
+  number: int | None, slot: contextlib.ExitStack
+) -> list[str] | None:
   """GPUs that no other job of this user has until the slot is closed.
 
   Returns:
@@ -179,14 +178,10 @@ def _take_gpus(number: int, slot: contextlib.ExitStack) -> list[str] | None:
   folder.mkdir(exist_ok=True)
   taken = []
   for gpu in _visible_gpus() if number else ():
-    lock = (folder / urllib.parse.quote(gpu, safe='')).open('w')
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      lock.close()
-      continue
-    slot.enter_context(lock)
-    taken.append(gpu)
+    path = folder / urllib.parse.quote(gpu, safe='')
+    with contextlib.suppress(BlockingIOError):
+      slot.enter_context(locks.exclusive(path, wait=False))
+      taken.append(gpu)
     if len(taken) == number:
       break
   if len(taken) == number:
@@ -224,4 +219,4 @@ def _expect_host(job: Job) -> None:
 
 if __name__ == '__main__':
   logging.set_verbosity(logging.INFO)
-  schedule(jobs.read_job(sys.argv[1]), sys.argv[2:])
+  schedule(read_job(sys.argv[1]), sys.argv[2:])

@@ -1,4 +1,4 @@
-"""Tests without training; script_utils_test.py has some with."""
+"""Tests without training; submission_test.py has some with."""
 
 import contextlib
 import functools
@@ -10,9 +10,8 @@ import sys
 import pytest
 
 from embedding_rnn import conftest
-from embedding_rnn.experiments import job as jobs
 from embedding_rnn.experiments import local
-from embedding_rnn.experiments.job import Settings
+from embedding_rnn.experiments.job import Settings, create_job
 from embedding_rnn.experiments.resources import Resources, package_root
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.utils import locks
@@ -30,7 +29,7 @@ def make_job(tmp_path):
     python.chmod(0o755)
     runs = {name: default_hps() for name in ('a', 'b')}
     values = {'gpus': 0, 'array_parallelism': 1, **resources}
-    return jobs.create_job(
+    return create_job(
       'sweep',
       runs,
       Settings('data', str(tmp_path / 'logs')),
@@ -90,9 +89,9 @@ def test_what_always_dies_is_given_up(make_job):
 _TASK = """exec {python} -c '
 import pathlib, signal, sys, time
 sys.path.insert(0, "{root}")
-from embedding_rnn.experiments import job as jobs
+from embedding_rnn.experiments.job import find_job
 from embedding_rnn.utils import locks
-job = jobs.find_job("{root_logs}", None)
+job = find_job("{root_logs}", None)
 launched = [n for n in job.runs if job.history(n).last_event == "launch"]
 signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), sys.exit(143)))
 with locks.exclusive(job.lock_path(launched[0])):

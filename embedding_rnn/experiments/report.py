@@ -6,7 +6,6 @@ Nothing here needs TensorFlow.
 from __future__ import annotations
 
 import collections
-import contextlib
 import csv
 import dataclasses
 import itertools
@@ -21,7 +20,6 @@ from tqdm import tqdm
 from embedding_rnn.experiments import job
 from embedding_rnn.figures import sweep
 from embedding_rnn.model.hparams import names_that_shape
-from embedding_rnn.training import checkpoints
 from embedding_rnn.training.progress import Progress, read_progress
 from embedding_rnn.utils import cli, files
 
@@ -30,7 +28,7 @@ CSV, FIGURE = 'report.csv', 'report.png'
 # Reconstruction costs are nats per value of what the model is fed, and the KL
 # term has a weight and a floor; runs that differ in these do not compare.
 _SCALE = names_that_shape('costs')
-# Of the facts about a run, those that were chosen, as hyperparameters are.
+# Of a run's metadata, what was chosen, as hyperparameters are.
 _CHOSEN = ('data_dir', 'seed', 'precision', 'checkpoint_path')
 _COSTS = ('cost', 'r_cost', 'kl_cost', 'raw_kl')
 _COLUMNS = (
@@ -99,7 +97,7 @@ def write_report(path: str | os.PathLike[str]) -> str:
     FileNotFoundError: if there is no run.
   """
   folder = pathlib.Path(path)
-  report = collect(find_runs(folder))
+  report = collect(job.find_runs(folder))
   write_csv(folder / CSV, report)
   lines = [_format(report), '']
   if any(row['valid_cost'] is not None for row in report.rows):
@@ -117,35 +115,6 @@ def write_report(path: str | os.PathLike[str]) -> str:
   return '\n'.join(lines)
 
 
-def find_runs(path: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
-  """The folders of runs by name: of one, of those in a folder, or of a job.
-
-  Raises:
-    FileNotFoundError: if there is none.
-  """
-  folder = pathlib.Path(path)
-  if _may_be_run(folder):
-    return {folder.resolve().name: folder}
-  if folder.is_dir():
-    with contextlib.suppress(FileNotFoundError):
-      # Not the log_root that the job knows, for it may have been moved since.
-      log_root = folder.resolve().parent.parent
-      return {name: log_root / name for name in job.read_job(folder).runs}
-    runs = {p.name: p for p in sorted(folder.iterdir()) if _may_be_run(p)}
-    if runs:
-      return runs
-  raise FileNotFoundError(
-    f"There are no runs in '{folder}'; give the folder of a run, the folder "
-    'that has the runs in it (--log_root), or the folder of a job.'
-  )
-
-
-def _may_be_run(folder: pathlib.Path) -> bool:
-  """Whether a run was begun here, even if its manifest is lost."""
-  has_hparams = (folder / checkpoints.HPARAMS).is_file()
-  return folder.is_dir() and (has_hparams or checkpoints.is_run(folder))
-
-
 def collect(run_dirs: Mapping[str, str | os.PathLike[str]]) -> Report:
   """Reads how far runs are and what they cost.
 
@@ -159,12 +128,12 @@ def collect(run_dirs: Mapping[str, str | os.PathLike[str]]) -> Report:
     try:
       runs[name] = read_progress(folder)
     except FileNotFoundError:
-      facts = {'state': 'not started'}
+      values = {'state': 'not started'}
     except (ValueError, OSError) as error:
-      facts = {'state': 'damaged', 'problem': str(error)}
+      values = {'state': 'damaged', 'problem': str(error)}
     else:
-      facts = _facts(runs[name])
-    rows.append(dict.fromkeys(_COLUMNS) | {'run': name} | facts)
+      values = _results(runs[name])
+    rows.append(dict.fromkeys(_COLUMNS) | {'run': name} | values)
   rows.sort(key=_order)
   settings = {name: _settings(run) for name, run in runs.items()}
   varied = [key for key in _differing(settings.values()) if key not in _COLUMNS]
@@ -193,7 +162,7 @@ def write_csv(path: str | os.PathLike[str], report: Report) -> None:
     writer.writerows(report.rows)
 
 
-def _facts(run: Progress) -> dict[str, Any]:
+def _results(run: Progress) -> dict[str, Any]:
   costs = {
     f'{split}_{name}': run.costs.get(split, {}).get(name)
     for split, name in itertools.product(('valid', 'test'), _COSTS)

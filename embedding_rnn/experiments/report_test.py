@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from embedding_rnn.data.transforms import Transforms
-from embedding_rnn.experiments import job as jobs
 from embedding_rnn.experiments import report
+from embedding_rnn.experiments.job import Settings, create_job, find_runs
+from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import files
@@ -150,8 +151,8 @@ def test_costs_on_different_scales_are_grouped(tmp_path):
 def test_a_job_has_the_runs_of_its_record_also_after_a_move(tmp_path):
   root = tmp_path / 'logs'
   plan = {f'z{z}': default_hps().parse(f'z_size={z}') for z in (1, 2)}
-  settings = jobs.Settings('data', str(root))
-  job = jobs.create_job('z_size_sweep', plan, settings, jobs.Resources())
+  settings = Settings('data', str(root))
+  job = create_job('z_size_sweep', plan, settings, Resources())
   write_run(root / 'z2', 'z_size=2', (0.2, 0.3), (0.3, 0.3))
   write_run(root / 'other', 'z_size=3', (0.1, 0.3), (0.3, 0.3))
   moved = root.rename(tmp_path / 'elsewhere')
@@ -222,7 +223,7 @@ def test_a_flipped_bit_in_any_file_is_told(tmp_path, monkeypatch):
       assert path.parent.name == 'last-00000010' and row == before
     path.write_bytes(content)
     lost = shutil.move(path, tmp_path / 'lost')
-    (row,) = report.collect(report.find_runs(run)).rows
+    (row,) = report.collect(find_runs(run)).rows
     assert row != before or path.parent.name == 'last-00000010'
     shutil.move(lost, path)
 

@@ -60,6 +60,12 @@ def test_flags(parse_flags):
   )
 
 
+def test_what_only_a_job_would_get():
+  resources.expect_defaults(Resources())
+  with pytest.raises(ValueError, match='--time goes with --local=false'):
+    resources.expect_defaults(Resources(time_minutes=60))
+
+
 def test_setup_lets_python_find_the_package_but_not_what_lies_around(tmp_path):
   if sys.version_info >= (3, 11):  # before, there is no PYTHONSAFEPATH
     (tmp_path / 'embedding_rnn.py').write_text('raise RuntimeError("not me")')

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
+from typing import Any
 
 import submitit
 
@@ -47,7 +48,7 @@ exit "$status"
 """
 
 
-def complete(resources: Resources) -> dict[str, int]:
+def complete(resources: Resources) -> dict[str, Any]:
   """What `resources` leaves open.
 
   Raises:
@@ -89,6 +90,34 @@ def submit(job: Job, run_names: Sequence[str]) -> None:
   Raises:
     ValueError: if sbatch refuses them.
   """
+  executor = _executor(job, run_names)
+  # Within a job, its variables would go for this one's; but not the user's own.
+  own = {
+    name: value
+    for name, value in os.environ.items()
+    if name == 'SLURM_CONF' or name.startswith('SBATCH_')
+  }
+  try:
+    with (
+      submitit.helpers.clean_env(),
+      submitit.core.utils.environment_variables(**own),
+      executor.batch(),
+    ):
+      submitted = [
+        executor.submit(Task(), str(job.folder), name) for name in run_names
+      ]
+  except submitit.core.utils.FailedJobError as error:
+    message = str(error).strip().replace('\n', ' ')
+    raise ValueError(
+      f'Slurm refuses the job: {message}. Change the resources that it names '
+      '(--partition, --gpus, --cpus, --memory_gb, --time, --slurm).'
+    ) from error
+  for name, slurm_job in zip(run_names, submitted, strict=True):
+    job.record(name, 'submit', id=slurm_job.job_id)
+
+
+def _executor(job: Job, run_names: Sequence[str]) -> submitit.SlurmExecutor:
+  """What submits runs, with sbatch's options and the script around them."""
   resources = job.resources
   executor = submitit.SlurmExecutor(
     job.logs, max_num_timeout=_UNLIMITED, python=resources.python_command
@@ -119,29 +148,7 @@ def submit(job: Job, run_names: Sequence[str]) -> None:
     },
     **{name: value for name, value in optional.items() if value is not None},
   )
-  # Within a job, its variables would go for this one's; but not the user's own.
-  own = {
-    name: value
-    for name, value in os.environ.items()
-    if name == 'SLURM_CONF' or name.startswith('SBATCH_')
-  }
-  try:
-    with (
-      submitit.helpers.clean_env(),
-      submitit.core.utils.environment_variables(**own),
-      executor.batch(),
-    ):
-      submitted = [
-        executor.submit(Task(), str(job.folder), name) for name in run_names
-      ]
-  except submitit.core.utils.FailedJobError as error:
-    message = str(error).strip().replace('\n', ' ')
-    raise ValueError(
-      f'Slurm refuses the job: {message}. Change the resources that it names '
-      '(--partition, --gpus, --cpus, --memory_gb, --time, --slurm).'
-    ) from error
-  for name, slurm_job in zip(run_names, submitted, strict=True):
-    job.record(name, 'submit', id=slurm_job.job_id)
+  return executor
 
 
 def _run_variables(job: Job, run_names: Sequence[str]) -> list[str]:

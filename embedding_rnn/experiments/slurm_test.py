@@ -1,4 +1,4 @@
-"""Tests with pretended Slurm commands; script_utils_test.py has a real one."""
+"""Tests with pretended Slurm commands; submission_test.py has a real one."""
 
 import json
 import shlex
@@ -6,9 +6,8 @@ import subprocess
 
 import pytest
 
-from embedding_rnn.experiments import job as jobs
 from embedding_rnn.experiments import slurm
-from embedding_rnn.experiments.job import Activity, Settings
+from embedding_rnn.experiments.job import Activity, Settings, create_job
 from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.model.hparams import default_hps
 
@@ -39,7 +38,7 @@ def make_job(tmp_path):
   def make(**resources):
     runs = {name: default_hps() for name in ('a', 'b b', 'c')}
     settings = Settings('data', str(tmp_path / 'logs'))
-    return jobs.create_job('sweep', runs, settings, Resources(**resources))
+    return create_job('sweep', runs, settings, Resources(**resources))
 
   return make
 

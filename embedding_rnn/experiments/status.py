@@ -5,24 +5,17 @@ from __future__ import annotations
 import collections
 import datetime
 import textwrap
-import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.table import Table
 from rich.text import Text
 
-from embedding_rnn.experiments import local, slurm
 from embedding_rnn.experiments.job import Activity, History, Job
+from embedding_rnn.experiments.schedulers import SCHEDULERS
 from embedding_rnn.training import progress
 from embedding_rnn.utils import cli
 from embedding_rnn.utils.files import DamagedFileError
-
-# Each has complete(resources), submit, activities and cancel.
-ENGINES: Mapping[str, types.ModuleType] = {
-  'slurm': slurm,
-  'local': local,
-}
 
 FINISHED = 'FINISHED'
 REQUEUED = 'REQUEUED'  # saved or died, and waits to go on
@@ -69,7 +62,7 @@ def read_status(
 ) -> list[RunStatus]:
   """How it stands with runs of a job, all if none are named."""
   try:
-    activities, problem = ENGINES[job.resources.cluster].activities(job), ''
+    activities, problem = SCHEDULERS[job.resources.cluster].activities(job), ''
   except ConnectionError as error:
     activities, problem = {}, str(error)
   return [
@@ -90,10 +83,10 @@ def _read_run(
   except DamagedFileError as error:
     damage = str(error)
   else:
-    state, step = run.state, run.step
-    best_cost, is_finished = state.best_cost, state.is_finished(hps)
-    if state.step and not is_finished:
-      to_go = state.seconds / state.step * (hps.num_steps - step)
+    saved, step = run.state, run.step
+    best_cost, is_finished = saved.best_cost, saved.is_finished(hps)
+    if saved.step and not is_finished:
+      to_go = saved.seconds / saved.step * (hps.num_steps - step)
   state = _state(job, history, is_finished, activity, problem)
   if state == CANCELLED and not history.is_cancelled:
     # By the scheduler's own command, which the scheduler will forget.

@@ -2,18 +2,24 @@ import shutil
 
 import pytest
 
-from embedding_rnn.experiments import job as jobs
-from embedding_rnn.experiments import status as job_status
-from embedding_rnn.experiments.job import Activity, Settings
+from embedding_rnn.experiments.job import Activity, Settings, create_job
 from embedding_rnn.experiments.resources import Resources
-from embedding_rnn.experiments.status import RunStatus
+from embedding_rnn.experiments.schedulers import SCHEDULERS
+from embedding_rnn.experiments.status import (
+  DIED,
+  FINISHED,
+  UNKNOWN,
+  RunStatus,
+  make_status_table,
+  read_status,
+)
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.training import progress
 from embedding_rnn.training.progress import State
 from embedding_rnn.utils.files import DamagedFileError
 
 
-class Engine:
+class Scheduler:
   """A scheduler that says what it is told to."""
 
   def __init__(self):
@@ -26,19 +32,17 @@ class Engine:
 
 
 @pytest.fixture
-def engine(monkeypatch):
-  engine = Engine()
-  monkeypatch.setattr(job_status, 'ENGINES', {'slurm': engine})
-  return engine
+def scheduler(monkeypatch):
+  scheduler = Scheduler()
+  monkeypatch.setitem(SCHEDULERS, 'slurm', scheduler)
+  return scheduler
 
 
 @pytest.fixture
 def job(tmp_path):
   hps = default_hps().parse('num_steps=100,save_every=50')
   settings = Settings('data', str(tmp_path))
-  return jobs.create_job(
-    'sweep', {'a': hps}, settings, Resources(max_restarts=1)
-  )
+  return create_job('sweep', {'a': hps}, settings, Resources(max_restarts=1))
 
 
 def set_progress(monkeypatch, job, error=None, **state):
@@ -55,7 +59,7 @@ def set_progress(monkeypatch, job, error=None, **state):
 
 
 def read(job):
-  (status,) = job_status.read_status(job)
+  (status,) = read_status(job)
   return status
 
 
@@ -96,49 +100,49 @@ _STOP = ('stop', {})
     ),
   ],
 )
-def test_states(events, activity, state, job, engine):
-  for event, facts in events:
-    job.record('a', event, **facts)
-  engine.activity = activity and Activity(activity)
+def test_states(events, activity, state, job, scheduler):
+  for event, metadata in events:
+    job.record('a', event, **metadata)
+  scheduler.activity = activity and Activity(activity)
   assert read(job).state == state
 
 
-def test_a_run_under_way(job, engine, monkeypatch):
+def test_a_run_under_way(job, scheduler, monkeypatch):
   job.record('a', 'submit', id='1')
   for _ in range(3):
     job.record('a', 'start', host='old')
-  engine.activity = Activity('RUNNING', 'node', 3600.0)
+  scheduler.activity = Activity('RUNNING', 'node', 3600.0)
   set_progress(monkeypatch, job, step=50, best_cost=1.5, seconds=10.0)
   assert read(job) == RunStatus(
     'a', 'RUNNING', 55, 100, 1.5, 45 * 10 / 50, 3600.0, 'node', 2, ''
   )
 
 
-def test_a_finished_run_whatever_slurm_says(job, engine, monkeypatch):
+def test_a_finished_run_whatever_slurm_says(job, scheduler, monkeypatch):
   set_progress(monkeypatch, job, step=100, evaluated_step=100, best_cost=1.0)
-  engine.activity = Activity('FAILED', 'node', None, 'NodeDown')
-  assert read(job).state == job_status.FINISHED and not read(job).note
+  scheduler.activity = Activity('FAILED', 'node', None, 'NodeDown')
+  assert read(job).state == FINISHED and not read(job).note
   job.runs['a'].num_steps = 200  # more than it was once to do
-  assert read(job).state == job_status.DIED
+  assert read(job).state == DIED
 
 
-def test_damage_and_silence_do_not_break_the_table(job, engine, monkeypatch):
+def test_damage_and_silence_do_not_break_the_table(job, scheduler, monkeypatch):
   set_progress(monkeypatch, job, error=DamagedFileError('run.json is damaged'))
-  engine.activity = Activity('RUNNING', 'node')
+  scheduler.activity = Activity('RUNNING', 'node')
   assert (
     read(job).note == 'run.json is damaged' and read(job).state == 'RUNNING'
   )
-  engine.problem = 'squeue failed'
-  assert read(job).state == job_status.UNKNOWN
+  scheduler.problem = 'squeue failed'
+  assert read(job).state == UNKNOWN
   set_progress(monkeypatch, job, step=1)
   assert read(job).note == 'squeue failed'
-  table = job_status.make_status_table(job, [read(job)])
+  table = make_status_table(job, [read(job)])
   assert table.title.plain == f'{job.name}: 1 UNKNOWN'
   assert 'squeue failed' in str(table.columns[-1]._cells[0])
 
 
-def test_a_run_whose_folder_is_missing(job, engine):
-  engine.activity = Activity('PENDING', reason='Priority')
+def test_a_run_whose_folder_is_missing(job, scheduler):
+  scheduler.activity = Activity('PENDING', reason='Priority')
   assert read(job).step == 0 and read(job).note == 'Priority'
   shutil.rmtree(job.folder / 'runs')
   assert read(job).state == 'PENDING'

@@ -1,8 +1,4 @@
-"""Where a run goes: this machine, or a GPU cluster.
-
-The commands of the root's script_utils.py, which look after what was submitted,
-are in job_commands.py.
-"""
+"""Submits runs as one job; `commands` looks after what was submitted."""
 
 from __future__ import annotations
 
@@ -13,32 +9,22 @@ from collections.abc import Collection, Mapping
 
 from absl import logging
 
-from embedding_rnn.experiments import job as jobs
-from embedding_rnn.experiments import status as job_status
-from embedding_rnn.experiments.job import Job, Settings
-from embedding_rnn.experiments.resources import (
-  Resources,
-  define_flags,
-  expect_no_resource_flags,
-  resources_from_flags,
+from embedding_rnn.experiments.job import (
+  JOBS,
+  Job,
+  Settings,
+  create_job,
+  list_jobs,
+  read_job,
+  remove_job,
 )
-from embedding_rnn.experiments.status import ENGINES
-from embedding_rnn.experiments.worker import train_run
+from embedding_rnn.experiments.resources import Resources
+from embedding_rnn.experiments.schedulers import SCHEDULERS
+from embedding_rnn.experiments.status import OVER, read_status
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.training import checkpoints, progress
 from embedding_rnn.utils import locks
 from embedding_rnn.utils.files import DamagedFileError
-
-__all__ = [
-  'Resources',
-  'Settings',
-  'define_flags',
-  'expect_no_resource_flags',
-  'is_finished',
-  'resources_from_flags',
-  'submit',
-  'train_run',
-]
 
 
 def is_finished(run_name: str, hps: HParams, settings: Settings) -> bool:
@@ -59,7 +45,7 @@ def is_finished(run_name: str, hps: HParams, settings: Settings) -> bool:
     run, path = progress.read_progress(folder), settings.checkpoint_path
     try:
       progress.expect_same_run(
-        run,
+        checkpoints.RunFiles(run.hps, None, run.info),
         hps,
         settings.seed,
         path and os.path.abspath(path),
@@ -103,8 +89,8 @@ def submit(
     DamagedFileError: if a file of a run is damaged.
     ConnectionError: if the scheduler of another job does not answer.
   """
-  engine = ENGINES[resources.cluster]
-  resources = dataclasses.replace(resources, **engine.complete(resources))
+  scheduler = SCHEDULERS[resources.cluster]
+  resources = dataclasses.replace(resources, **scheduler.complete(resources))
   settings = _with_absolute_paths(settings)
   root = pathlib.Path(settings.log_root)
   plan = {
@@ -115,15 +101,15 @@ def submit(
   if not plan:
     logging.info('All runs of %s are finished.', experiment)
     return None
-  folder = root / jobs.JOBS
+  folder = root / JOBS
   folder.mkdir(parents=True, exist_ok=True)
   with locks.exclusive(folder / '.lock'):
     left_behind = _expect_idle(root, plan)
-    job = jobs.create_job(experiment, plan, settings, resources)
+    job = create_job(experiment, plan, settings, resources)
     try:
-      engine.submit(job, list(plan))
+      scheduler.submit(job, list(plan))
     except BaseException:
-      jobs.remove_job(job)
+      remove_job(job)
       raise
     for other, name in left_behind:
       other.record(name, 'cancel', message=f'goes on in {job.name}')
@@ -161,15 +147,15 @@ def _expect_idle(
     Those that jobs have given up, or only `wait` would go on with.
   """
   left_behind = []
-  for folder in jobs.list_jobs(root):
+  for folder in list_jobs(root):
     try:
-      job = jobs.read_job(folder)
+      job = read_job(folder)
     except DamagedFileError as error:
       logging.warning('%s', error)
       continue
     shared = [name for name in job.runs if name in run_names]
-    for status in job_status.read_status(job, shared) if shared else ():
-      if status.state not in job_status.OVER:
+    for status in read_status(job, shared) if shared else ():
+      if status.state not in OVER:
         raise FileExistsError(
           f'{status.name} is {status.state} in {job.name}; wait for it, or end '
           f'it there: python script_utils.py cancel {job.folder} {status.name}'

@@ -13,18 +13,17 @@ import numpy as np
 import pytest
 
 from embedding_rnn.conftest import wait_until
-from embedding_rnn.experiments import (
-  job as jobs,
-)
-from embedding_rnn.experiments import (
-  local,
-  submission,
-)
-from embedding_rnn.experiments import (
-  status as job_status,
-)
-from embedding_rnn.experiments.job import Settings
+from embedding_rnn.experiments import local, submission
+from embedding_rnn.experiments.job import Settings, list_jobs, read_job
 from embedding_rnn.experiments.resources import Resources
+from embedding_rnn.experiments.schedulers import SCHEDULERS
+from embedding_rnn.experiments.status import (
+  CANCELLED,
+  DIED,
+  FAILED,
+  FINISHED,
+  read_status,
+)
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.training import checkpoints, training
 from embedding_rnn.training.trained_run_test import make_data
@@ -54,11 +53,11 @@ def data_dir(tmp_path_factory):
 @pytest.fixture
 def settings(data_dir, tmp_path):
   yield Settings(data_dir, str(tmp_path / 'logs'), seed=1)
-  for folder in jobs.list_jobs(tmp_path / 'logs'):  # if the test failed
-    job = jobs.read_job(folder)
+  for folder in list_jobs(tmp_path / 'logs'):  # if the test failed
+    job = read_job(folder)
     for name in job.runs:
       job.record(name, 'cancel')
-    job_status.ENGINES[job.resources.cluster].cancel(job, list(job.runs))
+    SCHEDULERS[job.resources.cluster].cancel(job, list(job.runs))
 
 
 @pytest.fixture(scope='module')
@@ -107,7 +106,7 @@ def command(*arguments):
 
 
 def statuses(job):
-  return {status.name: status for status in job_status.read_status(job)}
+  return {status.name: status for status in read_status(job)}
 
 
 @pytest.mark.slow
@@ -123,7 +122,7 @@ def test_a_job_on_this_machine(settings, expected_weights):
   # With its scheduler alive it would go on by itself.
   os.kill(locks.process_in(job.folder / 'scheduler.lock'), signal.SIGKILL)
   os.kill(training_process(job, 'run_0'), signal.SIGKILL)
-  wait_until(lambda: statuses(job)['run_0'].state == job_status.DIED)
+  wait_until(lambda: statuses(job)['run_0'].state == DIED)
   waiting = command('wait', str(job.folder))
   wait_until(lambda: is_under_way(job, 'long'))
   with command('cancel', str(job.folder), 'long') as cancelling:
@@ -135,9 +134,9 @@ def test_a_job_on_this_machine(settings, expected_weights):
 
   ends = {name: status.state for name, status in statuses(job).items()}
   assert ends == {
-    'run_0': job_status.FINISHED,
-    'run_1': job_status.FINISHED,
-    'long': job_status.CANCELLED,
+    'run_0': FINISHED,
+    'run_1': FINISHED,
+    'long': CANCELLED,
   }
   assert statuses(job)['run_0'].num_restarts == 1
   assert statuses(job)['run_1'].num_restarts == 0
@@ -158,7 +157,7 @@ def test_an_error_that_would_come_again_is_not_tried_again(settings):
     output, _ = waiting.communicate(timeout=300)
   assert waiting.returncode == 1 and 'NonFiniteCostError' in output
   status = statuses(job)['run_0']
-  assert status.state == job_status.FAILED and status.num_restarts == 0
+  assert status.state == FAILED and status.num_restarts == 0
   with command('logs', str(job.folder), 'run_0') as logs:
     assert 'NonFiniteCostError' in logs.communicate()[0]
 
@@ -189,7 +188,7 @@ def test_what_cannot_be_submitted_leaves_no_job(settings, monkeypatch):
   with pytest.raises(ValueError, match='no such partition'):
     resources = Resources(cluster='local')
     submission.submit('sweep', make_plan(1), settings, resources)
-  assert jobs.list_jobs(settings.log_root) == []
+  assert list_jobs(settings.log_root) == []
 
 
 @pytest.fixture(scope='module')
@@ -244,7 +243,7 @@ def test_a_job_array_on_slurm(settings, expected_weights):
   with pytest.raises(FileExistsError, match=rf'in {job.name}; wait for it'):
     submission.submit('other', make_plan(1), settings, resources)
   # Not by the command: while it starts, runs of a fast machine end.
-  states = [status.state for status in job_status.read_status(job)]
+  states = [status.state for status in read_status(job)]
   assert states.count('PENDING') >= 2
   waiting = command('wait', str(job.folder))
 
@@ -266,9 +265,7 @@ def test_a_job_array_on_slurm(settings, expected_weights):
   assert waiting.returncode == 0, output
   assert 'Submitted again: run_2' in output
   assert_ended_as(job, expected_weights)
-  assert {status.state for status in job_status.read_status(job)} == {
-    job_status.FINISHED
-  }
+  assert {status.state for status in read_status(job)} == {FINISHED}
   starts = [job.history(name).num_starts for name in job.runs]
   deaths = [job.history(name).num_deaths for name in job.runs]
   assert starts == [2, 2, 2, 1] and deaths[0] == 1 and deaths[1] == 0
@@ -289,8 +286,8 @@ def test_cancel_on_slurm(settings):
   with command('wait', str(job.folder)) as waiting:
     assert '2 of 2 runs are not finished' in waiting.communicate()[0]
   assert waiting.returncode == 1
-  ends = {status.state for status in job_status.read_status(job)}
-  assert ends == {job_status.CANCELLED}
+  ends = {status.state for status in read_status(job)}
+  assert ends == {CANCELLED}
 
 
 @pytest.mark.usefixtures('slurm')
@@ -298,4 +295,4 @@ def test_slurm_refuses(settings):
   with pytest.raises(ValueError, match=r'invalid partition.*--partition'):
     resources = Resources(partition='nowhere')
     submission.submit('sweep', make_plan(1), settings, resources)
-  assert jobs.list_jobs(settings.log_root) == []
+  assert list_jobs(settings.log_root) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging as python_logging
-import os
 import pathlib
 import shutil
 import signal
@@ -14,8 +13,7 @@ from typing import TYPE_CHECKING
 import submitit
 from absl import flags, logging
 
-from embedding_rnn.experiments import job as jobs
-from embedding_rnn.experiments.job import Settings
+from embedding_rnn.experiments.job import Settings, read_job
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import locks
@@ -69,7 +67,7 @@ class Task:
 
   def __call__(self, job_folder: str, run_name: str) -> None:
     """Trains a run of a job up to its end, or to a signal."""
-    job = jobs.read_job(job_folder)
+    job = read_job(job_folder)
     env = submitit.JobEnvironment()
     _set_up_process()
     with contextlib.ExitStack() as stack:
@@ -101,7 +99,7 @@ class Task:
     self, job_folder: str, run_name: str
   ) -> submitit.helpers.DelayedSubmission:
     """What submitit is to queue again, after a signal and a save."""
-    jobs.read_job(job_folder).record(run_name, 'stop')
+    read_job(job_folder).record(run_name, 'stop')
     env = submitit.JobEnvironment()
     if env.cluster == 'slurm' and not shutil.which('scontrol'):
       # In a container without Slurm; the script around it can do it.
@@ -118,6 +116,5 @@ def _set_up_process() -> None:
   )
   logging.set_verbosity(logging.INFO)
   python_logging.getLogger('submitit').propagate = False
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   # submitit's handler would let it pass. While training, training's is there.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))

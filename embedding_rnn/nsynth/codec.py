@@ -1,18 +1,113 @@
-"""Which codec turns frames into sound: as the flags and the data say."""
+"""NSynth's WaveNet as a codec, and which codec it is that data is of."""
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from absl import flags, logging
 
+from embedding_rnn import nsynth
 from embedding_rnn.audio.codec import Codec, HarmonicCodec, get_codec
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
+from embedding_rnn.training import checkpoints
 
-CODEC_NAMES = (HarmonicCodec.name, WaveNetCodec.name)
+if TYPE_CHECKING:  # else, TensorFlow would be imported
+  from embedding_rnn.nsynth.runs import TrainedAutoencoder
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
+
+
+class WaveNetCodec(Codec):
+  """Encodes and decodes by a checkpoint, which is read when it is needed.
+
+  A note is worked on by itself, so that its frames do not depend on the rest of
+  the batch. The pitch is ignored. The same frames give the same audio, as long
+  as they have the same place in their batch.
+
+  Args:
+    checkpoint_path: a run of `nsynth.train`, or a checkpoint of 2017: a folder,
+      a prefix like 'model.ckpt-200000', or one of its files. For errors see
+      `nsynth.load_autoencoder`.
+    averaged: use the moving averages of the weights.
+    seed: of decoding.
+    greedy: decode to the likeliest samples; the seed has no effect then.
+    weights: 'float32', or 'int8' to decode with weights of 8 bits.
+    **sizes: of the `WaveNetAutoencoder`, by default those of the published
+      checkpoint; a run knows its own.
+
+  Raises:
+    DamagedFileError: for a run that is damaged, or of another model.
+  """
+
+  name = 'wavenet'
+  sample_rate = 16_000
+  uses_gpu = True
+
+  def __init__(
+    self,
+    checkpoint_path: str | os.PathLike[str],
+    averaged: bool = False,
+    *,
+    seed: int = 0,
+    greedy: bool = False,
+    weights: str = 'float32',
+    **sizes: int,
+  ):
+    self._path, self._averaged = os.path.abspath(checkpoint_path), averaged
+    self._decoding: dict[str, Any] = {
+      'seed': seed,
+      'greedy': greedy,
+      'weights': weights,
+    }
+    self._sizes = sizes
+    self._is_run = checkpoints.is_run(self._path)
+    if self._is_run:
+      run = checkpoints.read_run(self._path, checkpoints.WAVENET)
+      sizes = run.hps.values()
+    self.num_channels = sizes.get('ae_bottleneck_width', 16)
+    self.hop_length = sizes.get('ae_hop_length', 512)
+
+  def __reduce__(self):
+    """Other processes read the checkpoint themselves."""
+    settings: dict[str, Any] = {**self._decoding, **self._sizes}
+    make = functools.partial(type(self), **settings)
+    return make, (self._path, self._averaged)
+
+  @property
+  def checkpoint(self) -> dict[str, Any]:
+    """Its number of steps, whether the weights are averaged, and a digest."""
+    model, step, _ = self._encoder
+    return {
+      'step': step,
+      'averaged': self._averaged,
+      'encoder_sha256': model.encoder.sha256(),
+    }
+
+  def _encode(self, audio: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
+    del midi_pitch
+    return self._encoder.model.encode(audio).numpy()
+
+  def _decode(self, frames: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
+    del midi_pitch
+    return self._decoder.model.generate(frames, **self._decoding).numpy()
+
+  @functools.cached_property
+  def _encoder(self) -> TrainedAutoencoder:
+    return self._load(encoder_only=True)
+
+  @functools.cached_property
+  def _decoder(self) -> TrainedAutoencoder:
+    if self._is_run:
+      return self._encoder  # It is whole.
+    return self._load(encoder_only=False)
+
+  def _load(self, encoder_only):
+    return nsynth.load_autoencoder(
+      self._path, self._averaged, encoder_only, **self._sizes
+    )
 
 
 def define_flags(default: str | None = None) -> None:
@@ -24,7 +119,7 @@ def define_flags(default: str | None = None) -> None:
   flags.DEFINE_enum(
     'codec',
     default,
-    CODEC_NAMES,
+    (HarmonicCodec.name, WaveNetCodec.name),
     "The package's own, or NSynth's WaveNet autoencoder."
     + ('' if default else ' Default: as the data says.'),
   )
@@ -48,7 +143,7 @@ def choose_codec(
   """The codec of a name.
 
   Args:
-    name: one of `CODEC_NAMES`.
+    name: 'harmonic' or 'wavenet'.
     checkpoint_path: see `WaveNetCodec`, which needs it.
     averaged: see `WaveNetCodec`; None is False.
 
@@ -98,27 +193,27 @@ def codec_of_data(
   _expect_name(known, name)
   if averaged is None and encoded_by and checkpoint_path is not None:
     averaged = encoded_by.get('averaged')
-  if name is None and checkpoint_path is None:
-    if known is None:
-      logging.warning(
-        'The data does not say which codec it is of, so that there will be '
-        'figures, but no audio. If you know it, set --codec, or add {"codec": '
-        '"name"} as dataset.json to the data before training.'
+  chosen = name or known
+  if chosen is None:
+    if checkpoint_path is not None:
+      raise ValueError(
+        'The data does not say which codec it is of; set --codec=wavenet if it '
+        f'is of the checkpoint {checkpoint_path!r}.'
       )
-      return None
-    if known == WaveNetCodec.name:
-      logging.warning(
-        'The frames are of the WaveNet%s; set --nsynth_checkpoint_path to it. '
-        'Without it there will be figures, but no audio.',
-        f' {_describe(encoded_by)}' if encoded_by else '',
-      )
-      return None
-  elif name is None and known is None:
-    raise ValueError(
-      'The data does not say which codec it is of; set --codec=wavenet if it '
-      f'is of the checkpoint {checkpoint_path!r}.'
+    logging.warning(
+      'The data does not say which codec it is of, so that there will be '
+      'figures, but no audio. If you know it, set --codec, or add {"codec": '
+      '"name"} as dataset.json to the data before training.'
     )
-  codec = choose_codec(name or known, checkpoint_path, averaged)
+    return None
+  if name is None and checkpoint_path is None and known == WaveNetCodec.name:
+    logging.warning(
+      'The frames are of the WaveNet%s; set --nsynth_checkpoint_path to it. '
+      'Without it there will be figures, but no audio.',
+      f' {_describe(encoded_by)}' if encoded_by else '',
+    )
+    return None
+  codec = choose_codec(chosen, checkpoint_path, averaged)
   expect_codec(info, seq_width, codec, checkpoint_path)
   return codec
 
@@ -144,14 +239,16 @@ def expect_codec(
       f'but seq_width is {seq_width}; name the codec of the data.'
     )
   encoded_by = info.get('checkpoint')
-  if encoded_by and isinstance(codec, WaveNetCodec):
-    found = codec.checkpoint
-    if found['encoder_sha256'] != encoded_by.get('encoder_sha256'):
-      raise ValueError(
-        f'The frames were encoded by the WaveNet {_describe(encoded_by)}, but '
-        f'{checkpoint_path or "the codec"} is {_describe(found)}; set '
-        '--nsynth_checkpoint_path and --averaged to the same weights.'
-      )
+  if (
+    encoded_by
+    and (found := codec.checkpoint)
+    and found['encoder_sha256'] != encoded_by.get('encoder_sha256')
+  ):
+    raise ValueError(
+      f'The frames were encoded by the WaveNet {_describe(encoded_by)}, but '
+      f'{checkpoint_path or "the codec"} is {_describe(found)}; set '
+      '--nsynth_checkpoint_path and --averaged to the same weights.'
+    )
 
 
 def codec_from_flags(info: Mapping[str, Any], seq_width: int) -> Codec | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from embedding_rnn.nsynth import WaveNetAutoencoder, runs
+from embedding_rnn.nsynth import WaveNetAutoencoder, mu_law, runs
 from embedding_rnn.nsynth.train import training
 
 TESTDATA = pathlib.Path(__file__).parents[1] / 'testdata' / 'nsynth_wavenet'
@@ -15,8 +15,18 @@ SIZES = (
   'width skip_width num_layers num_stages ae_width ae_num_layers ae_num_stages '
   'bottleneck hop'
 )
-
-
+CHECKPOINT = TESTDATA / 'tiny_ckpt'
+TINY = {
+  'width': 16,
+  'skip_width': 8,
+  'num_layers': 6,
+  'num_stages': 3,
+  'ae_width': 12,
+  'ae_num_layers': 4,
+  'ae_num_stages': 2,
+  'ae_bottleneck_width': 5,
+  'ae_hop_length': 32,
+}
 TINY_RUN = (
   'width=8,skip_width=8,num_layers=3,num_stages=2,ae_width=8,ae_num_layers=2,'
   'ae_num_stages=2,ae_bottleneck_width=4,ae_hop_length=256,crop_length=512,'
@@ -39,6 +49,19 @@ def eagerly():
     tf.config.run_functions_eagerly(False)
 
 
+def follow(generator, codes, frames):
+  """Log probabilities `[B, n, 256]` as LiteRT generates codes `[B, n]`."""
+  classes = mu_law.to_classes(codes.astype(np.int32))
+  logits = []
+
+  def choose(step, logits_of_step):
+    logits.append(logits_of_step)
+    return classes[:, step]
+
+  generator.run(frames, choose, generator.initial_state(), classes.shape[1])
+  return tf.nn.log_softmax(np.stack(logits, axis=1)).numpy()
+
+
 class Golden:
   """One fixture, and a model of its sizes."""
 
@@ -54,8 +77,7 @@ class Golden:
   def set_weights(self, group):
     """Gives the model its weights: 'raw', or the averages, 'ema'."""
     if self.name == 'tiny':
-      path = TESTDATA / 'tiny_ckpt'
-      self.model.restore_tf1_checkpoint(path, averaged=group == 'ema')
+      self.model.restore_tf1_checkpoint(CHECKPOINT, averaged=group == 'ema')
       return
     values = np.load(TESTDATA / f'{self.name}_vars.npz', allow_pickle=False)
     for name, variable in self.variables().items():

@@ -1,5 +1,7 @@
 """Convolution over time, the one kind of layer of the NSynth WaveNet."""
 
+import hashlib
+
 import keras
 import tensorflow as tf
 
@@ -69,7 +71,7 @@ class ConvolutionalPart(keras.layers.Layer):
   @property
   def tf1_shapes(self) -> dict[str, tuple[int, ...]]:
     """Shapes of the weights in a 2017 checkpoint, by name; built or not."""
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for c in self.convolutions:
       shapes[f'{c.name}/W'] = (1, c.filter_length, c.in_width, c.out_width)
       shapes[f'{c.name}/biases'] = (c.out_width,)
@@ -83,6 +85,14 @@ class ConvolutionalPart(keras.layers.Layer):
       variables[f'{c.name}/W'] = c.kernel
       variables[f'{c.name}/biases'] = c.bias
     return variables
+
+  def sha256(self) -> str:
+    """Of the weights, with their names and in the order of these."""
+    digest = hashlib.sha256()
+    for name, variable in sorted(self.tf1_variables.items()):
+      digest.update(name.encode())
+      digest.update(variable.numpy().astype('<f4').tobytes())
+    return digest.hexdigest()
 
   def build(self, *input_shapes):
     """Makes the weights."""

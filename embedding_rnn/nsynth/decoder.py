@@ -10,7 +10,7 @@ from embedding_rnn.nsynth.convolution import (
 )
 
 
-class Decoder(ConvolutionalPart):
+class WaveNetDecoder(ConvolutionalPart):
   """Causal gated residual layers that read the samples before, and the frames.
 
   Section 2 of arXiv 1704.01279.
@@ -70,12 +70,12 @@ class Decoder(ConvolutionalPart):
       self.logits,
     ]
 
-  def call(self, signal, encodings):
+  def call(self, signal, frames):
     """Logits of each sample given the samples before it, differentiable.
 
     Args:
       signal: `[B, frames * hop_length]`, see `mu_law.to_signal`.
-      encodings: `[B, frames, bottleneck_width]`.
+      frames: `[B, frames, bottleneck_width]`.
 
     Returns:
       `[B, frames * hop_length, 256]`.
@@ -85,14 +85,14 @@ class Decoder(ConvolutionalPart):
     last = len(self.dilated) - 1
     for i, dilated in enumerate(self.dilated):
       past = pad_time(x, 2 * dilated.dilation)
-      hidden = self._add_frames(dilated(past), self.condition[i](encodings))
+      hidden = self._add_frames(dilated(past), self.condition[i](frames))
       gate, value = tf.split(hidden, 2, axis=-1)
       gated = tf.sigmoid(gate) * tf.tanh(value)
       skips += self.skip[i](gated)
       if i < last:  # nothing reads what the last layer would add to x
         x += self.residual[i](gated)
     hidden = self.out(tf.nn.relu(skips))
-    hidden = self._add_frames(hidden, self.condition_out(encodings))
+    hidden = self._add_frames(hidden, self.condition_out(frames))
     return self.logits(tf.nn.relu(hidden))
 
   def _add_frames(self, x, frames):

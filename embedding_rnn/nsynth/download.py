@@ -95,7 +95,7 @@ def _open(
   return response, 0
 
 
-def _get(url, headers) -> requests.Response:
+def _get(url: str, headers: dict[str, str]) -> requests.Response:
   headers['Accept-Encoding'] = 'identity'  # A byte is to be a byte of the file.
   return requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
 
@@ -116,7 +116,7 @@ def _read_mark(path: pathlib.Path, url: str) -> str | None:
     return None
 
 
-def _write(response, part: pathlib.Path, start: int) -> None:
+def _write(response: requests.Response, part: pathlib.Path, start: int) -> None:
   length = response.headers.get('Content-Length')
   total = None if length is None else start + int(length)
   if total is not None:
@@ -143,7 +143,9 @@ def _write(response, part: pathlib.Path, start: int) -> None:
 
 
 @contextlib.contextmanager
-def _explained(url, path, part) -> Iterator[None]:
+def _explained(
+  url: str, path: pathlib.Path, part: pathlib.Path
+) -> Iterator[None]:
   try:
     yield
   except requests.RequestException as error:

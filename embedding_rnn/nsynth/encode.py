@@ -81,9 +81,7 @@ def _format_counts(counts: dict[str, Any]) -> str:
 
 
 if __name__ == '__main__':
-  # TensorFlow reads these when it starts: warnings of its compiler are no news,
-  # and several processes may share a GPU.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  # TensorFlow reads it when it starts: several processes may share a GPU.
   os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')
   define_flags()
   app.run(cli.report_errors(main))

@@ -15,7 +15,7 @@ from embedding_rnn.nsynth.convolution import (
 _BLOCK_LENGTH = 8192
 
 
-class Encoder(ConvolutionalPart):
+class WaveNetEncoder(ConvolutionalPart):
   """Non-causal residual layers, then the mean of each hop.
 
   Section 3 of arXiv 1704.01279.

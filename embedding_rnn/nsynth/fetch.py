@@ -22,6 +22,7 @@ import shutil
 import tarfile
 import urllib.parse
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from absl import app, flags, logging
@@ -73,13 +74,8 @@ def fetch(
   ):
     checksums = _read_checksums(folder)
     noted = checksums.get(url)
-    for other in checksums.keys() - {url}:
-      if other.endswith(f'/{archive.name}') and noted is None:
-        raise ValueError(
-          f"'{archive}' was fetched from {other}; give another --output_dir "
-          f'for {url}.'
-        )
-
+    if noted is None:
+      _expect_other_names(archive, url, checksums)
     if checkpoint.exists() and not (checkpoint / _UNPACKED).exists():
       raise FileExistsError(
         f"'{checkpoint}' was not unpacked by this command; move it away, or "
@@ -118,6 +114,18 @@ def _file_name(url: str) -> str:
       f'--url={url}: expected the http or https address of a tar archive.'
     )
   return name
+
+
+def _expect_other_names(
+  archive: pathlib.Path, url: str, checksums: Mapping[str, str]
+) -> None:
+  """Raises ValueError if an archive of that name came from elsewhere."""
+  for other in checksums:
+    if other.endswith(f'/{archive.name}'):
+      raise ValueError(
+        f"'{archive}' was fetched from {other}; give another --output_dir "
+        f'for {url}.'
+      )
 
 
 def _read_checksums(folder: pathlib.Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ mu-law class, given those frames and the samples before it.
 import functools
 import os
 import re
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,9 +18,9 @@ import tensorflow as tf
 from embedding_rnn.audio import checks
 from embedding_rnn.model import tf1_checkpoint
 from embedding_rnn.nsynth import mu_law
-from embedding_rnn.nsynth.decoder import Decoder
-from embedding_rnn.nsynth.encoder import Encoder
-from embedding_rnn.nsynth.fastgen import runtime as generation
+from embedding_rnn.nsynth.decoder import WaveNetDecoder
+from embedding_rnn.nsynth.encoder import WaveNetEncoder
+from embedding_rnn.nsynth.fastgen.runtime import generate_codes
 
 _AVERAGE = '/ExponentialMovingAverage'
 _STEP = 'global_step'
@@ -59,7 +60,7 @@ class WaveNetAutoencoder(keras.Model):
     ae_num_stages: int = 10,
     ae_bottleneck_width: int = 16,
     ae_hop_length: int = 512,
-    **kwargs,
+    **kwargs: Any,
   ):
     super().__init__(**kwargs)
     self._sizes = {
@@ -78,14 +79,14 @@ class WaveNetAutoencoder(keras.Model):
         raise ValueError(f'{name}={size}: expected at least 1.')
     self.bottleneck_width = ae_bottleneck_width
     self.hop_length = ae_hop_length
-    self.encoder = Encoder(
+    self.encoder = WaveNetEncoder(
       ae_width,
       ae_num_layers,
       ae_num_stages,
       ae_bottleneck_width,
       ae_hop_length,
     )
-    self.decoder = Decoder(
+    self.decoder = WaveNetDecoder(
       width,
       skip_width,
       num_layers,
@@ -175,7 +176,7 @@ class WaveNetAutoencoder(keras.Model):
     weights: str = 'float32',
     runtime: str | None = None,
   ) -> tf.Tensor:
-    """Audio of frames, drawn sample by sample; see also `generation`.
+    """Audio of frames, drawn sample by sample; see also `fastgen`.
 
     Args:
       encodings: `[B, frames, bottleneck_width]`.
@@ -185,7 +186,7 @@ class WaveNetAutoencoder(keras.Model):
       greedy: take the likeliest class of each sample; the seed has no effect
         then.
       weights: 'float32', or 'int8' to round them to 8 bits.
-      runtime: what generates; see `generation.choose_runtime`.
+      runtime: what generates; see `runtime.choose_runtime`.
 
     Returns:
       float32 `[B, frames * hop_length]` in -1..1, 16 kHz.
@@ -198,7 +199,7 @@ class WaveNetAutoencoder(keras.Model):
     if seed is None:
       seed = int(np.random.SeedSequence().generate_state(1)[0])
     _build(self.decoder)
-    codes = generation.generate(
+    codes = generate_codes(
       self.decoder, encodings, seed, greedy, weights, runtime
     )
     return mu_law.decode(codes)
@@ -269,7 +270,7 @@ class WaveNetAutoencoder(keras.Model):
     # Whichever of the two is not loaded is no surprise.
     raw = '|'.join(re.escape(name) for name in shapes)
     read, step = tf1_checkpoint.open_weights(
-      path,
+      os.fspath(path),
       {f'{name}{suffix}': shape for name, shape in shapes.items()},
       re.compile(f'{_BOOKKEEPING}|{raw}'),
       _STEP,

@@ -12,8 +12,11 @@ import pytest
 import tensorflow as tf
 
 from embedding_rnn.nsynth import mu_law
-from embedding_rnn.nsynth.conftest import TESTDATA
-from embedding_rnn.nsynth.fastgen import runtime as generation
+from embedding_rnn.nsynth.conftest import TESTDATA, follow
+from embedding_rnn.nsynth.fastgen.runtime import (
+  BATCH_SIZES,
+  make_generator,
+)
 
 
 def close(actual, expected, atol=2e-5, rtol=1e-6):
@@ -74,12 +77,12 @@ def test_teacher_forced_probabilities(golden):
 
 
 def test_teacher_forced_generation(golden):
-  generator = generation.make_generator(
+  generator = make_generator(
     golden.model.decoder, len(golden['encoding']), runtime='litert'
   )
   num_samples = golden['tf_nll'].shape[1]
   codes = golden['quantized_input'][:, :num_samples]
-  check_log_probs(golden, generator.log_probs(codes, golden['encoding']))
+  check_log_probs(golden, follow(generator, codes, golden['encoding']))
 
 
 def check_log_probs(golden, log_probs):
@@ -98,7 +101,7 @@ def check_log_probs(golden, log_probs):
   assert (nats[~likely] > 80).all()
 
 
-@pytest.fixture(params=generation.BATCH_SIZES)
+@pytest.fixture(params=BATCH_SIZES)
 def runtime(request):
   """Each of them."""
   return request.param
@@ -112,7 +115,7 @@ def generate(golden, runtime, num_samples, uniform=None):
     padding = num_frames * hop - num_samples
     uniform = np.pad(uniform, ((0, 0), (0, padding))).astype(np.float32)
   encodings = golden['encoding']
-  generator = generation.make_generator(
+  generator = make_generator(
     golden.model.decoder, len(encodings), runtime=runtime
   )
   state = generator.initial_state()

@@ -13,10 +13,8 @@ of each of the two is kept, to fall back to if the newest is damaged.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pathlib
-import platform
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,7 +24,7 @@ from absl import logging
 
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.hparams import HParams, default_hps
-from embedding_rnn.utils import files
+from embedding_rnn.utils import files, locks
 from embedding_rnn.utils.files import DamagedFileError
 
 if TYPE_CHECKING:  # else, reading a run's progress would take seconds
@@ -93,18 +91,14 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
   Raises:
     BlockingIOError: if another process has it.
   """
-  with (folder / '.lock').open('a+', errors='replace') as file:
+  with contextlib.ExitStack() as stack:
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      stack.enter_context(locks.exclusive(folder / '.lock', wait=False))
     except BlockingIOError as error:
-      file.seek(0)
       raise BlockingIOError(
         f"The run at '{folder}' is being trained by another process "
-        f'({file.read().strip()}); wait for it, or choose another name.'
+        f'({error.strerror}); wait for it, or choose another name.'
       ) from error
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {platform.node()}')
-    file.flush()
     yield
 
 

@@ -1,6 +1,7 @@
 """What the commands share: their messages, their errors and their tables."""
 
 import functools
+import gc
 import io
 import logging as python_logging
 import math
@@ -8,7 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from absl import logging
 from rich import box
@@ -19,6 +20,9 @@ from rich.text import Text
 # What bad input and bad luck raise; everything else is a defect of ours, and
 # its traceback is welcome.
 _EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
+
+_Run = TypeVar('_Run')
+_Result = TypeVar('_Result')
 
 _MAX_WIDTH = 100_000  # characters; more than any table of ours has
 
@@ -79,44 +83,92 @@ def command_line() -> str:
   return shlex.join(['python', *program, *sys.argv[1:]])
 
 
-def make_table(rows: Sequence[Mapping[str, object]]) -> Table:
-  """A table with a column for each key, for the terminal or a live view.
+def for_each(
+  runs: Mapping[str, _Run], action: Callable[[str, _Run], _Result]
+) -> tuple[dict[str, _Result], dict[str, str]]:
+  """Does something with each of several runs, even if it fails with some.
 
   Args:
-    rows: all with the keys of the first. Floats are shown with three digits
-      after the point, None and NaN as '-'; columns of numbers to the right.
+    runs: by name.
+    action: takes a name and what there is under it.
+
+  Returns:
+    What the action gave by name; and by name what went wrong.
   """
+  results, failed = {}, {}
+  for name, run in runs.items():
+    gc.collect()  # of the run before, whose graph refers to itself
+    try:
+      results[name] = action(name, run)
+    except Exception as error:  # such as a GPU's memory that is too small
+      logging.debug('The error was raised here:', exc_info=True)
+      logging.error('%s failed: %s: %s', name, type(error).__name__, error)
+      failed[name] = str(error)
+  return results, failed
+
+
+def expect_no_failures(failed: Mapping[str, str], num_runs: int) -> None:
+  """Raises ValueError if there is a failure, as of `for_each`."""
+  if failed:
+    raise ValueError(
+      f'{len(failed)} of {num_runs} runs failed: '
+      + '\n'.join(f'{name}: {error}' for name, error in failed.items())
+    )
+
+
+class Column(NamedTuple):
+  """A column of a table for people; numbers go to the right."""
+
+  heading: str
+  cells: list[str]
+  is_numeric: bool
+
+
+def table_columns(rows: Sequence[Mapping[str, object]]) -> list[Column]:
+  """A column for each key, for a terminal or a page.
+
+  Args:
+    rows: all with the keys of the first.
+  """
+  columns = []
+  for key in rows[0] if rows else ():
+    cells = [format_cell(row[key]) for row in rows]
+    columns.append(Column(key, cells, all(map(_is_number, cells))))
+  return columns
+
+
+def make_table(rows: Sequence[Mapping[str, object]]) -> Table:
+  """`table_columns` for the terminal or a live view."""
   table = Table(
     box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
   )
-  keys = rows[0] if rows else ()
-  columns = {key: [_cell(row[key]) for row in rows] for key in keys}
-  for key, cells in columns.items():
-    justify = 'right' if all(map(_is_number, cells)) else 'left'
-    table.add_column(Text(key), justify=justify, no_wrap=True)
-  for cells in zip(*columns.values(), strict=True):
+  columns = table_columns(rows)
+  for column in columns:
+    justify: Any = 'right' if column.is_numeric else 'left'
+    table.add_column(Text(column.heading), justify=justify, no_wrap=True)
+  for line in zip(*(column.cells for column in columns), strict=True):
     # As Text, for brackets in names are no markup.
-    table.add_row(*map(Text, cells))
+    table.add_row(*map(Text, line))
   return table
 
 
 def format_table(rows: Sequence[Mapping[str, object]]) -> str:
   """`make_table(rows)` as lines of plain text, as wide as need be."""
   # Like a file, whatever the terminal, the notebook or the environment.
+  text = io.StringIO()
   console = Console(
-    file=io.StringIO(),
+    file=text,
     color_system=None,
     force_terminal=False,
     force_jupyter=False,
     width=_MAX_WIDTH,
   )
   console.print(make_table(rows))
-  return '\n'.join(
-    line.rstrip() for line in console.file.getvalue().splitlines()
-  )
+  return '\n'.join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-def _cell(value: object) -> str:
+def format_cell(value: object) -> str:
+  """Floats with three digits after the point, None and NaN as '-'."""
   if value is None or (isinstance(value, float) and math.isnan(value)):
     return '-'
   return f'{value:.3f}' if isinstance(value, float) else str(value)

@@ -72,6 +72,17 @@ def test_graphs_for_several_shapes_are_no_news(caplog):
   assert 'other news' in caplog.messages
 
 
+def test_each_of_several_runs_is_tried(caplog):
+  results, failed = cli.for_each(
+    {'one': 1.0, 'two': 0.0, 'three': 4.0}, lambda name, x: (name, 1 / x)
+  )
+  assert results == {'one': ('one', 1.0), 'three': ('three', 0.25)}
+  assert 'two failed: ZeroDivisionError: float division by zero' in caplog.text
+  with pytest.raises(ValueError, match='1 of 3 runs failed: two: float div'):
+    cli.expect_no_failures(failed, 3)
+  cli.expect_no_failures({}, 3)
+
+
 def test_a_table_has_aligned_columns():
   rows = [
     {

@@ -148,7 +148,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def write_arrays(
-  path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]
+  path: str | os.PathLike[str], arrays: Mapping[str, Any]
 ) -> None:
   """Writes an .npz file, whole or not at all; names may hold '/'."""
   with replacing(path) as temporary, temporary.open('wb') as file:

@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
+import platform
 import time
 from collections.abc import Iterator
+from typing import TextIO
 
 
 @contextlib.contextmanager
-def exclusive(path: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process is in a block of the same path."""
-  with path.open('a+') as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    yield
+def exclusive(path: pathlib.Path, wait: bool = True) -> Iterator[TextIO]:
+  """Keeps other processes out of blocks of the same path.
+
+  Args:
+    path: a file for this alone; made if it is not there.
+    wait: until no other process is in such a block.
+
+  Yields:
+    The file. A process that inherits it has the lock, too, and keeps it when
+    this one leaves the block; `sign` the file for it.
+
+  Raises:
+    BlockingIOError: without `wait`, if there is another process; its `strerror`
+      says which one.
+  """
+  with path.open('a+', errors='replace') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+      file.seek(0)
+      holder = file.read().strip()
+      raise BlockingIOError(errno.EAGAIN, holder, str(path)) from error
+    sign(file, os.getpid())
+    yield file
+
+
+def sign(file: TextIO, process: int) -> None:
+  """Says which process has the lock of `exclusive`."""
+  file.truncate(0)
+  file.write(f'process {process} on {platform.node()}')
+  file.flush()
 
 
 def process_in(path: pathlib.Path) -> int | None:
@@ -38,7 +64,39 @@ def process_in(path: pathlib.Path) -> int | None:
       except BlockingIOError:
         file.seek(0)
         if text := file.read():
-          return int(text)
+          return int(text.removeprefix('process ').partition(' ')[0])
         time.sleep(0.01)  # It is just writing its id.
       else:
         return None
+
+
+class Claims:
+  """Says which process does what; what one has claimed, no other gets.
+
+  A claim ends with the process, however that ends. To be used as a context.
+
+  Args:
+    path: a file of the folder that all processes see.
+  """
+
+  def __init__(self, path: pathlib.Path):
+    self._file = path.open('a+b')
+
+  def __enter__(self) -> Claims:
+    return self
+
+  def __exit__(self, *unused: object) -> None:
+    self._file.close()
+
+  def take(self, number: int) -> bool:
+    """Claims a number; False if another process has it."""
+    try:
+      # A lock of one byte; these, unlike those of whole files, work on any NFS.
+      fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+    except (BlockingIOError, PermissionError):
+      return False
+    return True
+
+  def release(self, number: int) -> None:
+    """Gives a number back."""
+    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)

@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
-import pathlib
 import signal
 from multiprocessing import connection
-from typing import Protocol
+from typing import Any, Protocol
 
 from tqdm import auto as tqdm
 
 from embedding_rnn.audio.codec import Codec
 
 _POLL_SECONDS = 1.0
-
-
-class Claims:
-  """Says which process does what; what one has claimed, no other gets.
-
-  A claim ends with the process, however that ends. To be used as a context.
-
-  Args:
-    path: a file of the folder that all processes see.
-  """
-
-  def __init__(self, path: pathlib.Path):
-    self._file = path.open('a+b')
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *unused):
-    self._file.close()
-
-  def take(self, number: int) -> bool:
-    """Claims a number; False if another process has it."""
-    try:
-      # A lock of one byte; these, unlike those of whole files, work on any NFS.
-      fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
-    except (BlockingIOError, PermissionError):
-      return False
-    return True
-
-  def release(self, number: int) -> None:
-    """Gives a number back."""
-    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
 
 
 class Work(Protocol):
@@ -117,7 +83,9 @@ def stop_if_orphaned() -> None:
     raise SystemExit(1)
 
 
-def _run_share(work, codec, rank, num_processes, errors) -> None:
+def _run_share(
+  work: Work, codec: Codec, rank: int, num_processes: int, errors: Any
+) -> None:
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # The other is interrupted, too.
   try:
     _take_devices(codec, rank, num_processes)
@@ -127,7 +95,7 @@ def _run_share(work, codec, rank, num_processes, errors) -> None:
     raise SystemExit(1) from error
 
 
-def _take_devices(codec, rank, num_processes) -> None:
+def _take_devices(codec: Codec, rank: int, num_processes: int) -> None:
   """Takes this process's part of the machine; before TensorFlow starts."""
   if not codec.uses_gpu:
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'  # There is no use for any.

@@ -14,13 +14,14 @@ import math
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from embedding_rnn.nsynth import mu_law
-from embedding_rnn.nsynth.decoder import Decoder
+from embedding_rnn.nsynth.decoder import WaveNetDecoder
 from embedding_rnn.nsynth.fastgen.litert_graph import Graph
-from embedding_rnn.nsynth.fastgen.tensorflow_loop import State
+from embedding_rnn.nsynth.fastgen.tensorflow_loop import GeneratorState
 
 # Samples to look ahead. With more, a product reads its weights more rarely, but
 # then arithmetic takes most of its time already.
@@ -37,7 +38,7 @@ _SIGNAL_OF_CLASS = mu_law.to_signal(
 
 
 class LiteRTGenerator:
-  """A `generation.Generator` for a CPU.
+  """A `runtime.Generator` for a CPU.
 
   Args:
     decoder: with weights; later changes of them have no effect.
@@ -46,7 +47,9 @@ class LiteRTGenerator:
       bits; but not those of the first layer and of the last two.
   """
 
-  def __init__(self, decoder: Decoder, batch_size: int, is_int8: bool = False):
+  def __init__(
+    self, decoder: WaveNetDecoder, batch_size: int, is_int8: bool = False
+  ):
     self.hop_length, self._batch_size = decoder.hop_length, batch_size
     self._width = decoder.width
     dilations = np.array([c.dilation for c in decoder.dilated])
@@ -55,7 +58,7 @@ class LiteRTGenerator:
     # A call begins with a frame, so that blocks begin where they would if all
     # were generated at once.
     longest = math.gcd(self.hop_length, _AHEAD)
-    layers = {}
+    layers: dict[int, list[int]] = {}
     for i, dilation in enumerate(dilations.tolist()):
       layers.setdefault(math.gcd(dilation, longest), []).append(i)
     self._lengths = [math.gcd(d, longest) for d in dilations.tolist()]
@@ -79,20 +82,20 @@ class LiteRTGenerator:
     self._out_kernel = decoder.condition_out.kernel.numpy()[0]
     self._out_bias = decoder.condition_out.bias.numpy()
 
-  def initial_state(self) -> State:
+  def initial_state(self) -> GeneratorState:
     """The state before the first sample."""
     shape = int(2 * self._dilations.sum()), self._batch_size, self._width
-    return State(
+    return GeneratorState(
       np.zeros([], np.int32),
       np.zeros([self._batch_size, 3], np.float32),
       np.zeros(shape, np.float32),
     )
 
   def __call__(
-    self, encodings: np.ndarray, uniform: np.ndarray | None, state: State
-  ) -> tuple[np.ndarray, State]:
-    """See `generation.Generator`."""
-    num_steps = encodings.shape[1] * self.hop_length
+    self, frames: Any, uniform: Any, state: GeneratorState
+  ) -> tuple[np.ndarray, GeneratorState]:
+    """See `runtime.Generator`."""
+    num_steps = frames.shape[1] * self.hop_length
     codes = np.empty([self._batch_size, num_steps], np.int32)
     uniform = None if uniform is None else np.asarray(uniform)
 
@@ -104,37 +107,15 @@ class LiteRTGenerator:
       codes[:, step] = mu_law.to_codes(classes)
       return classes
 
-    return codes, self._run(encodings, choose, state, num_steps)
-
-  def log_probs(self, codes: np.ndarray, encodings: np.ndarray) -> np.ndarray:
-    """As `WaveNetAutoencoder.log_probs`, from the products of generation.
-
-    Args:
-      codes: of each sample, integers `[B, n]`, n <= frames * hop_length.
-      encodings: float32 `[B, frames, bottleneck_width]`.
-
-    Returns:
-      float32 `[B, n, 256]`, in nats.
-    """
-    classes = mu_law.to_classes(np.asarray(codes, np.int32))
-    logits = np.empty([*classes.shape, mu_law.NUM_CLASSES], np.float32)
-
-    def follow(step, logits_of_step):
-      logits[:, step] = logits_of_step
-      return classes[:, step]
-
-    self._run(encodings, follow, self.initial_state(), classes.shape[1])
-    logits -= logits.max(axis=2, keepdims=True)
-    logits -= np.log(np.exp(logits).sum(axis=2, keepdims=True))
-    return logits
+    return codes, self.run(frames, choose, state, num_steps)
 
   def measure_step(self) -> float:
-    """See `generation.Generator`."""
+    """See `runtime.Generator`."""
     frame = np.zeros([self._batch_size, 1, len(self._out_kernel)], np.float32)
     num_steps = min(2 * _AHEAD, self.hop_length)
     for _ in range(2):
       start = time.perf_counter()
-      self._run(
+      self.run(
         frame,
         lambda _, logits: logits.argmax(axis=1),
         self.initial_state(),
@@ -142,15 +123,26 @@ class LiteRTGenerator:
       )
     return (time.perf_counter() - start) / num_steps
 
-  def _run(
+  def run(
     self,
-    encodings: np.ndarray,
+    frames: np.ndarray,
     choose: Callable[[int, np.ndarray], np.ndarray],
-    state: State,
+    state: GeneratorState,
     num_steps: int,
-  ) -> State:
-    """Steps of a sample; `choose` makes classes `[B]` of logits `[B, 256]`."""
-    encodings = np.asarray(encodings, np.float32)
+  ) -> GeneratorState:
+    """Generates some samples, whose classes are chosen elsewhere.
+
+    Args:
+      frames: float32 `[B, frames, bottleneck_width]`.
+      choose: makes the classes `[B]` of a sample from its number and its logits
+        `[B, 256]`.
+      state: as of `runtime.Generator`.
+      num_steps: samples, at most frames * hop_length.
+
+    Returns:
+      The state after them.
+    """
+    frames = np.asarray(frames, np.float32)
     start = int(state.num_samples)
     signal, rings = (
       np.require(values, requirements='W')
@@ -160,7 +152,7 @@ class LiteRTGenerator:
     for step in range(num_steps):
       frame, offset = divmod(step, self.hop_length)
       if offset == 0:
-        conditions, out_condition = self._conditions(encodings[:, frame])
+        conditions, out_condition = self._conditions(frames[:, frame])
       places = self._starts + (start + step) % (2 * self._dilations)
       for group in self._past:
         if step % group.length == 0:
@@ -173,7 +165,7 @@ class LiteRTGenerator:
       classes = choose(step, logits)
       signal[:, :2] = signal[:, 1:]
       signal[:, 2] = _SIGNAL_OF_CLASS[classes]
-    return State(np.int32(start + num_steps), signal, rings)
+    return GeneratorState(np.int32(start + num_steps), signal, rings)
 
   def _conditions(self, frames):
     """What frames `[B, Z]` add: to the layers `[L, B, 2W]`, and in the end."""
@@ -205,7 +197,7 @@ class _Past:
     Args:
       num_samples: generated so far, a multiple of the length.
       places: in the rings, of each layer's input of 2d samples ago.
-      rings: see `State`.
+      rings: see `GeneratorState`.
       conditions: `[L, B, 2W]`.
       past: the list.
     """
@@ -255,7 +247,8 @@ class _Present:
 
   def _add_layers(self, graph, decoder, x):
     """Inputs and gated values of the dilated layers."""
-    inputs, gated = [], []
+    inputs: list[int] = []
+    gated: list[int] = []
     for i, dilated in enumerate(decoder.dilated):
       if i > 0:
         x = graph.add(x, _add_dense(graph, decoder.residual[i - 1], gated[-1]))
@@ -296,7 +289,7 @@ def _add_dense(graph, convolution, x, is_exact=False):
 
 
 def draw_classes(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-  """As `generation_loop.draw_classes`, of arrays."""
+  """As `tensorflow_loop.draw_classes`, of arrays."""
   probs = np.exp(logits - logits.max(axis=1, keepdims=True))
   probs /= probs.sum(axis=1, keepdims=True)
   below = np.cumsum(probs, axis=1) < uniform[:, None]

@@ -8,6 +8,7 @@ the weights' memory for them; the few operations needed here are soon written.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -41,7 +42,7 @@ class Graph:
     self._graph = _make('SubGraph', tensors=[], inputs=[], operators=[])
     # The first buffer is by convention the empty one.
     self._buffers = [_make('Buffer')]
-    self._codes = []
+    self._codes: list[Any] = []
 
   def input(self, rows: int, columns: int) -> int:
     """A matrix that is given for each run."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
 from embedding_rnn.model import sampling
-from embedding_rnn.nsynth.decoder import Decoder
+from embedding_rnn.nsynth.decoder import WaveNetDecoder
 from embedding_rnn.nsynth.fastgen.tensorflow_loop import (
-  State,
+  GeneratorState,
   TensorFlowGenerator,
 )
 
@@ -42,16 +41,16 @@ class Generator(Protocol):
 
   hop_length: int
 
-  def initial_state(self) -> State:
+  def initial_state(self) -> GeneratorState:
     """The state before the first sample."""
 
   def __call__(
-    self, encodings: npt.ArrayLike, uniform: npt.ArrayLike | None, state: State
-  ) -> tuple[npt.ArrayLike, State]:
+    self, frames: Any, uniform: Any, state: GeneratorState
+  ) -> tuple[Any, GeneratorState]:
     """Generates the next frames.
 
     Args:
-      encodings: float32 `[B, frames, bottleneck_width]`.
+      frames: float32 `[B, frames, bottleneck_width]`.
       uniform: numbers in [0, 1) that choose the classes, float32
         `[B, frames * hop_length]`; None takes the likeliest classes.
       state: after the frames before, or the initial state. It is used up: its
@@ -100,7 +99,7 @@ def choose_runtime(runtime: str | None = None, weights: str = 'float32') -> str:
 
 
 def make_generator(
-  decoder: Decoder,
+  decoder: WaveNetDecoder,
   batch_size: int,
   weights: str = 'float32',
   runtime: str | None = None,
@@ -154,47 +153,45 @@ def _draw_frames(key, places, hop_length):
 
 def stream(
   generator: Generator,
-  encodings: np.ndarray,
+  frames: np.ndarray,
   seed: int,
   greedy: bool = False,
   notes: Sequence[int] | None = None,
-  state: State | None = None,
-) -> Iterator[tuple[np.ndarray, State]]:
+  state: GeneratorState | None = None,
+) -> Iterator[tuple[np.ndarray, GeneratorState]]:
   """Generates notes, and gives what there is of them now and then.
 
   Args:
     generator: for batches of B.
-    encodings: float32 `[B, frames, bottleneck_width]`.
+    frames: float32 `[B, frames, bottleneck_width]`.
     seed: see `draw_uniform`.
     greedy: take the likeliest classes; the seed has no effect then.
     notes: numbers of the notes, on which their randomness depends; 0, 1, ... if
       None.
-    state: to go on from; from the beginning if None. The encodings are whole
+    state: to go on from; from the beginning if None. The frames are whole
       notes all the same.
 
   Yields:
     The next codes of each note, int32 `[B, samples]`, and the state after them.
   """
   sampling.check_seed(seed)
-  num_notes, num_frames, _ = encodings.shape
+  num_notes, num_frames, _ = frames.shape
   notes = range(num_notes) if notes is None else notes
   state = generator.initial_state() if state is None else state
   hop_length = generator.hop_length
   size = max(1, _CHUNK_LENGTH // hop_length)
   for start in range(int(state.num_samples) // hop_length, num_frames, size):
-    frames = range(start, min(start + size, num_frames))
+    stop = min(start + size, num_frames)
     uniform = None
     if not greedy:
-      uniform = draw_uniform(seed, notes, frames, hop_length)
-    codes, state = generator(
-      encodings[:, frames.start : frames.stop], uniform, state
-    )
+      uniform = draw_uniform(seed, notes, range(start, stop), hop_length)
+    codes, state = generator(frames[:, start:stop], uniform, state)
     yield np.asarray(codes), state
 
 
-def generate(
-  decoder: Decoder,
-  encodings: np.ndarray,
+def generate_codes(
+  decoder: WaveNetDecoder,
+  frames: np.ndarray,
   seed: int,
   greedy: bool = False,
   weights: str = 'float32',
@@ -204,7 +201,7 @@ def generate(
 
   Args:
     decoder: with weights.
-    encodings: float32 `[N, frames, bottleneck_width]`.
+    frames: float32 `[N, frames, bottleneck_width]`.
     seed: see `draw_uniform`; the notes' numbers are 0, 1, ...
     greedy: take the likeliest classes; the seed has no effect then.
     weights: see `choose_runtime`, also for errors.
@@ -214,7 +211,7 @@ def generate(
     Codes, int32 `[N, frames * hop_length]`.
   """
   runtime = choose_runtime(runtime, weights)
-  num_notes, num_frames, _ = encodings.shape
+  num_notes, num_frames, _ = frames.shape
   codes = np.empty([num_notes, num_frames * decoder.hop_length], np.int32)
   generator, size = None, BATCH_SIZES[runtime]
   with tqdm(
@@ -224,7 +221,7 @@ def generate(
       notes = range(start, min(start + size, num_notes))
       if generator is None or len(notes) < size:
         generator = make_generator(decoder, len(notes), weights, runtime)
-      some = encodings[notes.start : notes.stop]
+      some = frames[notes.start : notes.stop]
       end = 0
       for chunk, _ in stream(generator, some, seed, greedy, notes):
         begin, end = end, end + chunk.shape[1]

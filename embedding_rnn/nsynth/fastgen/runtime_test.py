@@ -10,15 +10,8 @@ import pytest
 import tensorflow as tf
 
 from embedding_rnn.nsynth import WaveNetAutoencoder, mu_law
-from embedding_rnn.nsynth.fastgen import (
-  litert as generation_litert,
-)
-from embedding_rnn.nsynth.fastgen import (
-  runtime as generation,
-)
-from embedding_rnn.nsynth.fastgen import (
-  tensorflow_loop,
-)
+from embedding_rnn.nsynth.conftest import follow
+from embedding_rnn.nsynth.fastgen import litert, runtime, tensorflow_loop
 
 
 @pytest.fixture(params=['tensorflow', 'litert', 'int8'])
@@ -35,7 +28,7 @@ def test_same_seed_same_audio_whatever_the_batch_size(
   encodings = np.concatenate([tiny['encoding'][:, :4]] * 2)[:3]
   audio = tiny.model.generate(encodings, 7, **options).numpy()
   assert (audio[0] != audio[2]).any()
-  monkeypatch.setattr(generation, 'BATCH_SIZES', {'litert': 2, 'tensorflow': 2})
+  monkeypatch.setattr(runtime, 'BATCH_SIZES', {'litert': 2, 'tensorflow': 2})
   np.testing.assert_array_equal(
     tiny.model.generate(encodings, 7, **options), audio
   )
@@ -47,7 +40,7 @@ def test_same_seed_same_audio_whatever_the_batch_size(
 
 def test_chunks_do_not_show(tiny, options, monkeypatch):
   expected = tiny.model.generate(tiny['encoding'], 1, **options)
-  monkeypatch.setattr(generation, '_CHUNK_LENGTH', 96)
+  monkeypatch.setattr(runtime, '_CHUNK_LENGTH', 96)
   np.testing.assert_array_equal(
     tiny.model.generate(tiny['encoding'], 1, **options), expected
   )
@@ -55,17 +48,15 @@ def test_chunks_do_not_show(tiny, options, monkeypatch):
 
 def test_runtimes_go_on_from_one_anothers_states(tiny):
   encodings = tiny['encoding']
-  expected = generation.generate(tiny.model.decoder, encodings, 1)
+  expected = runtime.generate_codes(tiny.model.decoder, encodings, 1)
   generators = [
-    generation.make_generator(tiny.model.decoder, len(encodings), runtime=name)
-    for name in generation.BATCH_SIZES
+    runtime.make_generator(tiny.model.decoder, len(encodings), runtime=name)
+    for name in runtime.BATCH_SIZES
   ]
   state, chunks = None, []
   for i in range(encodings.shape[1]):
     some = encodings[:, : i + 1]
-    codes, state = next(
-      generation.stream(generators[i % 2], some, 1, state=state)
-    )
+    codes, state = next(runtime.stream(generators[i % 2], some, 1, state=state))
     chunks.append(codes)
   np.testing.assert_array_equal(np.concatenate(chunks, axis=1), expected)
 
@@ -76,11 +67,11 @@ def test_any_hop_length(hop_length):
   model = WaveNetAutoencoder(4, 4, 5, 4, 4, 2, 2, 3, hop_length)
   tf.keras.utils.set_random_seed(0)
   encodings = np.random.default_rng(0).normal(size=[2, 8, 3])
-  litert, loop = (
-    model.generate(encodings.astype(np.float32), 0, runtime=runtime)
-    for runtime in generation.BATCH_SIZES
+  one, other = (
+    model.generate(encodings.astype(np.float32), 0, runtime=name)
+    for name in runtime.BATCH_SIZES
   )
-  np.testing.assert_array_equal(litert, loop)
+  np.testing.assert_array_equal(one, other)
 
 
 def test_generated_audio_is_likely(tiny, options):
@@ -89,10 +80,10 @@ def test_generated_audio_is_likely(tiny, options):
   audio = tiny.model.generate(encodings, 0, **options)
   codes = mu_law.encode(audio).numpy()
   if options.get('weights') == 'int8':
-    generator = generation.make_generator(
+    generator = runtime.make_generator(
       tiny.model.decoder, len(encodings), **options
     )
-    log_probs = generator.log_probs(codes, encodings)
+    log_probs = follow(generator, codes, encodings)
   else:
     log_probs = tiny.model.log_probs(audio, encodings).numpy()
   entropy = -(np.exp(log_probs) * log_probs).sum(axis=2)
@@ -103,7 +94,7 @@ def test_generated_audio_is_likely(tiny, options):
 
 
 @pytest.mark.parametrize(
-  'draw_classes', [tensorflow_loop.draw_classes, generation_litert.draw_classes]
+  'draw_classes', [tensorflow_loop.draw_classes, litert.draw_classes]
 )
 def test_draw_classes(draw_classes):
   rng = np.random.default_rng(0)
@@ -121,7 +112,7 @@ def test_draw_classes(draw_classes):
 
 
 @pytest.mark.parametrize(
-  'draw_classes', [tensorflow_loop.draw_classes, generation_litert.draw_classes]
+  'draw_classes', [tensorflow_loop.draw_classes, litert.draw_classes]
 )
 def test_draw_classes_stays_in_range(draw_classes):
   # The sum of these probabilities rounds to less than the largest number.
@@ -134,23 +125,23 @@ def test_draw_classes_stays_in_range(draw_classes):
 
 
 def test_random_numbers_are_uniform_and_apart():
-  numbers = generation.draw_uniform(5, range(3), range(4), 512)
+  numbers = runtime.draw_uniform(5, range(3), range(4), 512)
   assert numbers.shape == (3, 4 * 512)
   assert len(np.unique(numbers)) > 0.99 * numbers.size
   deciles = np.histogram(numbers, 10, (0, 1))[0] / numbers.size
   np.testing.assert_allclose(deciles, 0.1, atol=0.02)
-  later = generation.draw_uniform(5, [1, 0], range(2, 4), 512)
+  later = runtime.draw_uniform(5, [1, 0], range(2, 4), 512)
   np.testing.assert_array_equal(later, numbers[[1, 0], 1024:])
 
 
 def test_bad_choices(tiny, monkeypatch):
   decoder = tiny.model.decoder
   with pytest.raises(ValueError, match="'int4': expected one of float32, int8"):
-    generation.make_generator(decoder, 1, 'int4')
+    runtime.make_generator(decoder, 1, 'int4')
   with pytest.raises(ValueError, match="'cpu': expected one of litert, tensor"):
-    generation.make_generator(decoder, 1, runtime='cpu')
+    runtime.make_generator(decoder, 1, runtime='cpu')
   with pytest.raises(ValueError, match="'int8' is for a CPU: set runtime"):
-    generation.make_generator(decoder, 1, 'int8', 'tensorflow')
+    runtime.make_generator(decoder, 1, 'int8', 'tensorflow')
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(ValueError, match='package ai-edge-litert: install it'):
-    generation.make_generator(decoder, 1)
+    runtime.make_generator(decoder, 1)

@@ -6,17 +6,17 @@ takes one step and not the whole past (as in arXiv 1611.09482).
 """
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from embedding_rnn.model import distribution
 from embedding_rnn.nsynth import mu_law
-from embedding_rnn.nsynth.decoder import Decoder
+from embedding_rnn.nsynth.decoder import WaveNetDecoder
 
 
-class State(NamedTuple):
+class GeneratorState(NamedTuple):
   """What generation needs to know of the past; a pause may keep it.
 
   Attributes:
@@ -31,14 +31,14 @@ class State(NamedTuple):
 
 
 class TensorFlowGenerator:
-  """A `generation.Generator` that stays on the device of the weights.
+  """A `runtime.Generator` that stays on the device of the weights.
 
   Args:
     decoder: with weights; later changes of them have effect.
     batch_size: notes that are generated together.
   """
 
-  def __init__(self, decoder: Decoder, batch_size: int):
+  def __init__(self, decoder: WaveNetDecoder, batch_size: int):
     self.hop_length = decoder.hop_length
     self._decoder = decoder
     self._batch_size = batch_size
@@ -51,29 +51,29 @@ class TensorFlowGenerator:
       self._loop, autograph=False, jit_compile=distribution.prefers_xla()
     )
 
-  def initial_state(self) -> State:
+  def initial_state(self) -> GeneratorState:
     """The state before the first sample."""
-    return State(
+    return GeneratorState(
       tf.constant(0),
       tf.zeros([self._batch_size, 3]),
       tf.zeros(self._rings.shape),
     )
 
   def __call__(
-    self, encodings: tf.Tensor, uniform: tf.Tensor | None, state: State
-  ) -> tuple[tf.Tensor, State]:
-    """See `generation.Generator`."""
+    self, frames: Any, uniform: Any, state: GeneratorState
+  ) -> tuple[tf.Tensor, GeneratorState]:
+    """See `runtime.Generator`."""
     self._rings.assign(state.rings)
     codes, num_samples, signal = self._run(
-      tf.convert_to_tensor(encodings),
+      tf.convert_to_tensor(frames),
       None if uniform is None else tf.convert_to_tensor(uniform),
       tf.convert_to_tensor(state.num_samples),
       tf.convert_to_tensor(state.signal),
     )
-    return codes, State(num_samples, signal, tf.identity(self._rings))
+    return codes, GeneratorState(num_samples, signal, tf.identity(self._rings))
 
   def measure_step(self) -> float:
-    """See `generation.Generator`; compiles the loop for single frames."""
+    """See `runtime.Generator`; compiles the loop for single frames."""
     width = self._decoder.condition_out.in_width
     frame = tf.zeros([self._batch_size, 1, width])
     uniform = tf.zeros([self._batch_size, self.hop_length])
@@ -82,22 +82,11 @@ class TensorFlowGenerator:
       self(frame, uniform, self.initial_state())[0].numpy()
     return (time.perf_counter() - start) / self.hop_length
 
-  def _loop(self, encodings, uniform, start, signal):
+  def _loop(self, frames, uniform, start, signal):
     decoder, batch_size = self._decoder, self._batch_size
-    num_steps = encodings.shape[1] * decoder.hop_length
-    by_frame = tf.transpose(encodings, [1, 0, 2])
-    # The conditions, with all biases that are added to them: [F, L, B, 2W].
-    conditions = tf.stack(
-      [
-        condition(by_frame) + dilated.bias
-        for condition, dilated in zip(
-          decoder.condition, decoder.dilated, strict=True
-        )
-      ],
-      axis=1,
-    )
-    out_conditions = decoder.condition_out(by_frame)
+    num_steps = frames.shape[1] * decoder.hop_length
     weights = _Weights(decoder)
+    conditions, out_conditions = weights.conditions(frames)
 
     def body(step, signal, codes):
       num_samples = start + step
@@ -151,6 +140,19 @@ class _Weights:
       [tf.convert_to_tensor(c.bias) for c in decoder.skip]
     )
     self.start_kernel = decoder.start.kernel[:, 0]
+
+  def conditions(self, frames):
+    """What frames `[B, F, Z]` add, with all biases that come with it.
+
+    Returns:
+      For the layers `[F, L, B, 2W]`, and for the end `[F, B, skip_width]`.
+    """
+    decoder, by_frame = self.decoder, tf.transpose(frames, [1, 0, 2])
+    pairs = zip(decoder.condition, decoder.dilated, strict=True)
+    conditions = [
+      condition(by_frame) + dilated.bias for condition, dilated in pairs
+    ]
+    return tf.stack(conditions, axis=1), decoder.condition_out(by_frame)
 
   def step(self, signal, past, conditions, out_condition):
     """One sample.

@@ -1,12 +1,12 @@
-r"""Generates the audio of encodings, sample by sample, with NSynth's WaveNet.
+r"""Generates the audio of frames, sample by sample, with NSynth's WaveNet.
 
 Examples:
-  python -m embedding_rnn.nsynth.generate --source=encodings.npy \
+  python -m embedding_rnn.nsynth.generate --source=frames.npy \
     --output_dir=audio --nsynth_checkpoint_path=wavenet-ckpt/model.ckpt-200000
   python -m embedding_rnn.nsynth.generate --source=data/mine/train_z.npy \
     --output_dir=audio --nsynth_checkpoint_path=wavenet-ckpt --weights=int8
 
-A source is a .npy file of encodings, [frames, 16] or [notes, frames, 16], or a
+A source is a .npy file of frames, [frames, 16] or [notes, frames, 16], or a
 folder of such files. A frame becomes 512 samples, at 16 kHz 32 ms. Each note is
 written to a 16-bit .wav file of its name.
 
@@ -23,17 +23,20 @@ from absl import app, flags, logging
 
 from embedding_rnn import nsynth
 from embedding_rnn.data import metadata
-from embedding_rnn.nsynth import codec as codec_choice
-from embedding_rnn.nsynth.fastgen import runtime as generation
-from embedding_rnn.nsynth.generate import notes as generation_notes
-from embedding_rnn.nsynth.wavenet_codec import WaveNetCodec
+from embedding_rnn.nsynth.codec import WaveNetCodec, expect_codec
+from embedding_rnn.nsynth.fastgen.runtime import (
+  BATCH_SIZES,
+  WEIGHTS,
+  choose_runtime,
+)
+from embedding_rnn.nsynth.generate.notes import generate_notes, load_notes
 from embedding_rnn.utils import cli
 
 
 def define_flags() -> None:
   """Defines the flags of `main`."""
   flags.DEFINE_string(
-    'source', None, 'A .npy file of encodings, or a folder of such files.'
+    'source', None, 'A .npy file of frames, or a folder of such files.'
   )
   flags.DEFINE_string('output_dir', None, 'The folder to write to.')
   flags.DEFINE_string(
@@ -50,21 +53,21 @@ def define_flags() -> None:
   flags.DEFINE_enum(
     'weights',
     'float32',
-    generation.WEIGHTS,
+    WEIGHTS,
     'int8 rounds them to 8 bits: faster, less exact; on a CPU only.',
   )
   flags.DEFINE_integer(
     'batch_size',
     None,
     'Notes generated together; by default '
-    + ', '.join(f'{n} on {name}' for name, n in generation.BATCH_SIZES.items())
+    + ', '.join(f'{n} on {name}' for name, n in BATCH_SIZES.items())
     + '.',
     lower_bound=1,
   )
   flags.DEFINE_enum(
     'runtime',
     None,
-    list(generation.BATCH_SIZES),
+    list(BATCH_SIZES),
     'What generates; by default tensorflow where there is a GPU, else litert.',
   )
 
@@ -73,24 +76,24 @@ def main(argv: list[str]) -> None:
   """The command: generates the notes of --source in --output_dir.
 
   Raises:
-    ValueError: for flags that are missing or do not fit, or encodings of
+    ValueError: for flags that are missing or do not fit, or frames of
       another codec or checkpoint, if dataset.json tells; else as of
-      `generation_notes.load_notes` and `generate_notes`.
+      `load_notes` and `generate_notes`.
   """
   del argv
   args = flags.FLAGS
   for name in ('source', 'output_dir', 'nsynth_checkpoint_path'):
     if not args[name].value:
       raise ValueError(f'Set --{name}: {args[name].help}')
-  runtime = generation.choose_runtime(args.runtime, args.weights)
+  runtime = choose_runtime(args.runtime, args.weights)
   _expect_same_codec(
     args.source, WaveNetCodec(args.nsynth_checkpoint_path, args.averaged)
   )
   model, *_ = nsynth.load_autoencoder(
     args.nsynth_checkpoint_path, args.averaged
   )
-  notes = generation_notes.load_notes(args.source, model.bottleneck_width)
-  paths = generation_notes.generate_notes(
+  notes = load_notes(args.source, model.bottleneck_width)
+  paths = generate_notes(
     model,
     notes,
     args.output_dir,
@@ -109,11 +112,9 @@ def _expect_same_codec(source: str, codec: WaveNetCodec) -> None:
   """Raises ValueError if a data directory says that it is of another."""
   folder = source if os.path.isdir(source) else os.path.dirname(source)
   info = metadata.read(folder)
-  codec_choice.expect_codec(info, codec.num_channels, codec)
+  expect_codec(info, codec.num_channels, codec)
 
 
 if __name__ == '__main__':
-  # TensorFlow reads this when it starts: warnings of its compiler are no news.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   define_flags()
   app.run(cli.report_errors(main))

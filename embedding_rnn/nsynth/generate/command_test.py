@@ -1,4 +1,4 @@
-"""The command; what it calls is tested in generation_notes_test.py."""
+"""The command; what it calls is tested in notes_test.py."""
 
 import functools
 
@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from embedding_rnn.nsynth import runs
-from embedding_rnn.nsynth.conftest import TESTDATA
+from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY
 from embedding_rnn.nsynth.generate import __main__ as generate
 from embedding_rnn.nsynth.generate import notes
-from embedding_rnn.nsynth.wavenet_test import TINY
 
 
 def test_command(tiny, tmp_path, parse_flags, monkeypatch, caplog):
@@ -26,7 +25,7 @@ def test_command(tiny, tmp_path, parse_flags, monkeypatch, caplog):
     [
       f'--source={tmp_path / "note.npy"}',
       f'--output_dir={tmp_path / "audio"}',
-      f'--nsynth_checkpoint_path={TESTDATA / "tiny_ckpt"}',
+      f'--nsynth_checkpoint_path={CHECKPOINT}',
       '--averaged',
       '--seed=3',
       '--weights=int8',
@@ -49,7 +48,7 @@ def test_frames_of_another_codec_are_refused(tmp_path, parse_flags, is_folder):
   (tmp_path / 'dataset.json').write_text('{"codec": "harmonic"}')
   arguments = [f'--source={tmp_path if is_folder else path}']
   arguments += [f'--output_dir={tmp_path / "audio"}']
-  arguments += [f'--nsynth_checkpoint_path={TESTDATA / "tiny_ckpt"}']
+  arguments += [f'--nsynth_checkpoint_path={CHECKPOINT}']
   parse_flags(generate.define_flags, arguments)
   with pytest.raises(ValueError, match="of the codec 'harmonic'"):
     generate.main([])

@@ -19,6 +19,7 @@ from absl import logging
 
 from embedding_rnn.nsynth import mu_law
 from embedding_rnn.utils import files, locks, wav
+from embedding_rnn.utils.settings import differences
 
 SETTINGS = 'generation.json'
 PARTIAL = 'partial'
@@ -32,7 +33,7 @@ class Partial(NamedTuple):
 
   Attributes:
     codes: so far, int32 `[n]`.
-    signal: see `generation_loop.State`, `[3]`.
+    signal: see `tensorflow_loop.GeneratorState`, `[3]`.
     rings: the same, `[sum of 2d, width]`.
   """
 
@@ -55,16 +56,15 @@ class GenerationFolder:
       ValueError: if another process is in.
       OSError: if the block raises one; that of a full disk is explained.
     """
-    process = locks.process_in(self.path / _LOCK)
-    if process is not None:
-      raise ValueError(
-        f"Process {process} is writing to '{self.path}'; let it finish, or "
-        'choose another output_dir.'
-      )
-    with (
-      files.explained_full_disk(self.path),
-      locks.exclusive(self.path / _LOCK),
-    ):
+    with contextlib.ExitStack() as stack:
+      stack.enter_context(files.explained_full_disk(self.path))
+      try:
+        stack.enter_context(locks.exclusive(self.path / _LOCK, wait=False))
+      except BlockingIOError as error:
+        raise ValueError(
+          f"The {error.strerror} is writing to '{self.path}'; let it finish, "
+          'or choose another output_dir.'
+        ) from error
       files.remove_temporaries(self.path)
       yield
 
@@ -75,24 +75,20 @@ class GenerationFolder:
 
     Args:
       settings: JSON values that have an effect on the audio.
-      notes: encodings by name.
+      notes: frames by name.
 
     Raises:
       FileExistsError: for a file of a note's name that was not generated here.
-      ValueError: for other settings or encodings than before.
+      ValueError: for other settings or frames than before.
     """
     digests = {name: _digest(frames) for name, frames in notes.items()}
     known = {}
     path = self.path / SETTINGS
     if path.exists() and self._has_audio():
       before, known = self._read_settings(path)
-      differing = [
-        f'{name} was {before.get(name)!r}, now it is {value!r}'
-        for name, value in settings.items()
-        if before.get(name) != value
-      ]
+      differing = differences(before, settings)
       differing += [
-        f'the encodings of {name!r} were others'
+        f'the frames of {name!r} were others'
         for name in digests
         if known.get(name, digests[name]) != digests[name]
       ]
@@ -119,20 +115,14 @@ class GenerationFolder:
   def finish(self, notes: Mapping[str, np.ndarray]) -> None:
     """Writes the codes `[n]` of finished notes; nothing is partial then."""
     for name, codes in notes.items():
-      wav.write_wav(
-        self.note_path(name), mu_law.decode(codes).numpy(), SAMPLE_RATE
-      )
+      _write_codes(self.note_path(name), codes)
     files.remove_folder(self.path / PARTIAL)
 
   def write_partial(self, notes: Mapping[str, Partial]) -> None:
     """Writes what there is of notes, instead of what there was."""
     with files.replacing_folder(self.path / PARTIAL) as folder:
       for name, partial in notes.items():
-        wav.write_wav(
-          folder / f'{name}.wav',
-          mu_law.decode(partial.codes).numpy(),
-          SAMPLE_RATE,
-        )
+        _write_codes(folder / f'{name}.wav', partial.codes)
         files.write_arrays(folder / f'{name}.npz', partial._asdict())
       files.write_manifest(folder, [f'{name}.npz' for name in notes])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pathlib
 import time
@@ -14,10 +13,15 @@ from absl import logging
 from tqdm import tqdm
 
 from embedding_rnn.audio import checks
+from embedding_rnn.data import arrays
 from embedding_rnn.model import sampling
-from embedding_rnn.nsynth.fastgen import runtime as generation
-from embedding_rnn.nsynth.fastgen.tensorflow_loop import State
-from embedding_rnn.nsynth.generate import encodings
+from embedding_rnn.nsynth.fastgen.runtime import (
+  BATCH_SIZES,
+  choose_runtime,
+  make_generator,
+  stream,
+)
+from embedding_rnn.nsynth.fastgen.tensorflow_loop import GeneratorState
 from embedding_rnn.nsynth.generate.folder import (
   SAMPLE_RATE,
   GenerationFolder,
@@ -33,13 +37,65 @@ _BYTES_PER_SAMPLE = 2  # of a file
 _MAX_NAME_BYTES = 200  # file systems take 255, with what is added meanwhile
 
 
+def load_frames(
+  path: str | os.PathLike[str], num_channels: int = 16
+) -> np.ndarray:
+  """Loads the frames of one note or of many from a .npy file.
+
+  Others may have made it, such as Magenta's nsynth_save. A frame stands for
+  hop_length samples (512, at 16 kHz 32 ms): 62 frames are 2 seconds of audio.
+
+  Args:
+    path: a file of floats `[T, num_channels]` for a single note, or
+      `[N, T, num_channels]`.
+    num_channels: of a frame.
+
+  Returns:
+    float32 `[N, T, num_channels]`; N is 1 for a single note.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if it is damaged, or its numbers are of another shape or type or
+      not finite.
+  """
+  path = os.fspath(path)
+  array = arrays.open_array(path, 'name a .npy file of frames')
+  expected = f'expected floats [frames, {num_channels}] or [notes, frames, '
+  expected += f'{num_channels}]'
+  if array.dtype.kind != 'f':
+    raise ValueError(f'{path!r} holds {array.dtype}; {expected}.')
+  if array.ndim not in (2, 3) or 0 in array.shape:
+    raise ValueError(
+      f'{path!r} has the shape {array.shape}; {expected}. Audio must be '
+      'encoded first: `python -m embedding_rnn.nsynth.encode --help`.'
+    )
+  if array.shape[-1] != num_channels:
+    hint = 'it is of another model'
+    if array.shape[-2] == num_channels:
+      hint = 'it is transposed: swap the last two axes'
+    raise ValueError(
+      f'{path!r} has the shape {array.shape}; {expected}: {hint}.'
+    )
+  with np.errstate(over='ignore'):
+    frames = np.array(array, np.float32, ndmin=3)
+  finite = np.isfinite(frames)
+  if not finite.all():
+    note, frame, channel = np.argwhere(~finite)[0].tolist()
+    raise ValueError(
+      f'{path!r} has {frames[note, frame, channel]} in note {note}, frame '
+      f'{frame}, channel {channel}; expected finite numbers. Encode the note '
+      'again, or leave it out.'
+    )
+  return frames
+
+
 def load_notes(
   source: str | os.PathLike[str], num_channels: int
 ) -> dict[str, np.ndarray]:
-  """Loads the encodings of notes, one or many from a file.
+  """Loads the frames of notes, one or many from a file.
 
   Args:
-    source: a file as of `encodings.load_encodings`, or a folder of such files.
+    source: a file as of `load_frames`, or a folder of such files.
     num_channels: of a frame.
 
   Returns:
@@ -54,10 +110,10 @@ def load_notes(
   source = pathlib.Path(source)
   paths = sorted(source.glob('*.npy')) if source.is_dir() else [source]
   if not paths:
-    raise FileNotFoundError(f"'{source}' has no .npy files of encodings.")
+    raise FileNotFoundError(f"'{source}' has no .npy files of frames.")
   notes = {}
   for path in paths:
-    loaded = encodings.load_encodings(path, num_channels)
+    loaded = load_frames(path, num_channels)
     digits = len(str(len(loaded) - 1))
     for i, frames in enumerate(loaded):
       name = path.stem if len(loaded) == 1 else f'{path.stem}-{i:0{digits}}'
@@ -85,23 +141,23 @@ def generate_notes(
     model: with weights.
     notes: float32 `[frames, bottleneck_width]` by name; not all of a length.
     output_dir: the folder to write to. What is finished or begun in it, from
-      the same encodings, weights and settings, is kept.
+      the same frames, weights and settings, is kept.
     seed: of all randomness. A note's depends on its name, not on other notes.
     greedy: take the likeliest class of each sample; the seed has no effect
       then.
     weights: 'float32' or 'int8'.
     batch_size: notes that are generated together; what is fast if None.
-    runtime: what generates; see `generation.choose_runtime`.
+    runtime: what generates; see `choose_runtime`.
 
   Returns:
     The paths of the files, in the order of the notes.
 
   Raises:
     OSError: if the folder cannot be written to, or the disk is full.
-    ValueError: for encodings of another width or not finite, for options that
+    ValueError: for frames of another width or not finite, for options that
       there are not, or for a folder with audio of other settings or in use.
   """
-  runtime = generation.choose_runtime(runtime, weights)
+  runtime = choose_runtime(runtime, weights)
   sampling.check_seed(seed)
   for name, frames in notes.items():
     try:
@@ -121,7 +177,7 @@ def generate_notes(
       'greedy': greedy,
       'weights': weights,
       'runtime': runtime,
-      'decoder_sha256': _digest_decoder(model),
+      'decoder_sha256': model.decoder.sha256(),
     }
     folder.begin(settings, notes)
     pending = {
@@ -135,7 +191,7 @@ def generate_notes(
       files.expect_space(
         folder.path, needed, f'The notes take {needed / 1e6:,.1f} MB'
       )
-      batch_size = batch_size or generation.BATCH_SIZES[runtime]
+      batch_size = batch_size or BATCH_SIZES[runtime]
       _Generation(model, folder, settings, pending).run(batch_size)
   return [folder.note_path(name) for name in notes]
 
@@ -188,7 +244,7 @@ class _Generation:
     if len(names) != self._size:
       self._generator = None  # before the next one takes more memory
       self._size = len(names)
-      self._generator = generation.make_generator(
+      self._generator = make_generator(
         self._model.decoder,
         self._size,
         self._settings['weights'],
@@ -199,7 +255,7 @@ class _Generation:
   def _run_batch(self, names, bar):
     codes, state = self._resume(names)
     saved = time.monotonic()
-    for chunk, state in generation.stream(  # noqa: B020
+    for chunk, state in stream(  # noqa: B020
       self._make_generator(names),
       _pad([self._notes[name] for name in names]),
       self._settings['seed'],
@@ -232,7 +288,7 @@ class _Generation:
     for i, name in enumerate(names):
       # At full size the rings of 16 notes take 0.2 GB: they move one by one.
       codes[i], signal[i], rings[:, i] = self._partial.pop(name)
-    return codes, State(np.int32(codes.shape[1]), signal, rings)
+    return codes, GeneratorState(np.int32(codes.shape[1]), signal, rings)
 
   def _save(self, names, codes, state):
     signal, rings = np.asarray(state.signal), np.asarray(state.rings)
@@ -250,11 +306,3 @@ def _pad(notes: Sequence[np.ndarray]) -> np.ndarray:
   return np.stack(
     [np.pad(note, ((0, longest - len(note)), (0, 0))) for note in notes]
   )
-
-
-def _digest_decoder(model: WaveNetAutoencoder) -> str:
-  digest = hashlib.sha256()
-  for name, variable in sorted(model.decoder.tf1_variables.items()):
-    digest.update(name.encode())
-    digest.update(np.asarray(variable, '<f4'))
-  return digest.hexdigest()

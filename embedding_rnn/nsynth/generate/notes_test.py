@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from embedding_rnn import figures
 from embedding_rnn.nsynth import mu_law
 from embedding_rnn.nsynth.fastgen import runtime
-from embedding_rnn.nsynth.generate import notes as generation_notes
-from embedding_rnn.nsynth.generate.notes import generate_notes, load_notes
+from embedding_rnn.nsynth.generate.folder import GenerationFolder
+from embedding_rnn.nsynth.generate.notes import (
+  generate_notes,
+  load_frames,
+  load_notes,
+)
 from embedding_rnn.utils import files
 
 
@@ -38,18 +43,18 @@ class StopError(Exception):
 @pytest.fixture
 def stop_after(monkeypatch):
   """Lets generation stop after some chunks of a frame, each of them saved."""
-  monkeypatch.setattr(generation_notes, '_SAVE_SECONDS', 0.0)
+  module = 'embedding_rnn.nsynth.generate.notes'
+  monkeypatch.setattr(f'{module}._SAVE_SECONDS', 0.0)
   monkeypatch.setattr(runtime, '_CHUNK_LENGTH', 32)
-  stream = runtime.stream
 
   def stop(num_chunks):
     def stopping(*args):
-      for i, chunk in enumerate(stream(*args)):
+      for i, chunk in enumerate(runtime.stream(*args)):
         if i == num_chunks:
           raise StopError
         yield chunk
 
-    monkeypatch.setattr(runtime, 'stream', stopping)
+    monkeypatch.setattr(f'{module}.stream', stopping)
 
   return stop
 
@@ -160,13 +165,11 @@ def test_other_settings_and_files_are_refused(tiny, notes, tmp_path):
   some = {'a': notes['a'][:1]}
   generate_notes(tiny.model, some, tmp_path)
   before = (tmp_path / 'a.wav').stat().st_mtime_ns
-  with pytest.raises(
-    ValueError, match=r'seed was 0, now it is 2.*Give the same'
-  ):
+  with pytest.raises(ValueError, match=r'seed was 0, is 2.*Give the same'):
     generate_notes(tiny.model, some, tmp_path, 2)
-  with pytest.raises(ValueError, match=r"encodings of 'a' were others"):
+  with pytest.raises(ValueError, match=r"frames of 'a' were others"):
     generate_notes(tiny.model, {'a': notes['a'][:2]}, tmp_path)
-  with pytest.raises(ValueError, match=r"weights was 'float32', now .* 'int8'"):
+  with pytest.raises(ValueError, match=r"weights was 'float32', is 'int8'"):
     generate_notes(tiny.model, some, tmp_path, weights='int8')
   tiny.set_weights('ema')
   with pytest.raises(ValueError, match=r'decoder_sha256 was'):
@@ -180,6 +183,13 @@ def test_other_settings_and_files_are_refused(tiny, notes, tmp_path):
   (tmp_path / 'generation.json').write_text('{')
   with pytest.raises(ValueError, match=r'generation.json.* is damaged'):
     generate_notes(tiny.model, some, tmp_path)
+
+
+def test_a_folder_in_use_is_refused(tiny, notes, tmp_path):
+  message = rf"process {os.getpid()} on .* is writing to '{tmp_path}'"
+  with GenerationFolder(tmp_path).in_use():
+    with pytest.raises(ValueError, match=message):
+      generate_notes(tiny.model, notes, tmp_path)
 
 
 def test_settings_bind_only_where_there_is_audio(
@@ -201,7 +211,7 @@ def test_bad_input_is_refused_before_anything_is_written(tiny, notes, tmp_path):
   broken = notes['a'].copy()
   broken[3, 2] = np.nan
   for bad, message in (
-    (broken, r"Note 'x': encodings is nan at \[0, 3, 2\]"),
+    (broken, "Note 'x': encodings has nan at row 0, frame 3, channel 2"),
     (notes['a'][:, :4], r"Note 'x': encodings of shape \(1, 8, 4\): expected"),
   ):
     with pytest.raises(ValueError, match=message):
@@ -240,3 +250,72 @@ def test_load_notes(tmp_path):
     load_notes(tmp_path / 'empty', 16)
   with pytest.raises(FileNotFoundError):
     load_notes(pathlib.Path(tmp_path / 'none.npy'), 16)
+
+
+def fabricated(*shape):
+  values = np.random.default_rng(0).uniform(-9, 16, (*shape, 16))
+  return values.astype(np.float32)
+
+
+@pytest.mark.parametrize('shape', [(62,), (1, 62), (3, 45), (1, 1)])
+@pytest.mark.parametrize('dtype', [np.float16, np.float32, np.float64])
+def test_any_number_of_notes_and_frames(tmp_path, shape, dtype):
+  path = tmp_path / 'x.npy'
+  values = fabricated(*shape).astype(dtype)
+  np.save(path, values)
+  loaded = load_frames(path)
+  assert loaded.dtype == np.float32
+  np.testing.assert_array_equal(
+    loaded, values.astype(np.float32).reshape(-1, shape[-1], 16)
+  )
+
+
+def test_figures_of_any_length(tmp_path):
+  for num_frames in (1, 45, 62):
+    np.save(tmp_path / 'x.npy', fabricated(num_frames))
+    (frames,) = load_frames(tmp_path / 'x.npy')
+    for figure in (
+      figures.sample_figure(frames, midi_pitch=60),
+      figures.note_figure(frames, frames),
+    ):
+      image = figure.axes[0].images[0]
+      assert image.get_array().shape == (16, num_frames)
+      assert image.get_extent()[1] == pytest.approx(num_frames * 0.032)
+  figure.savefig(tmp_path / 'x.png')
+
+
+@pytest.mark.parametrize(
+  ('values', 'message'),
+  [
+    (np.zeros(16, 'f4'), r'\(16,\).* Audio must be encoded first'),
+    (np.zeros([2, 3, 62, 16], 'f4'), r'\(2, 3, 62, 16\); expected'),
+    (np.zeros([0, 16], 'f4'), 'holds no notes'),
+    (np.zeros([1, 0, 16], 'f4'), r'\(1, 0, 16\)'),
+    (np.zeros([62, 8], 'f4'), r'\(62, 8\); expected .*of another model'),
+    (np.zeros([1, 16, 62], 'f4'), 'transposed'),
+    (np.zeros([62, 16], 'i4'), 'holds int32; expected floats'),
+    (np.full([62, 16], np.nan), 'nan in note 0, frame 0, channel 0'),
+    (np.full([62, 16], 1e300), 'inf in note 0'),
+    (np.array([{}]), 'not a whole .npy file'),
+  ],
+)
+def test_bad_frames(tmp_path, values, message):
+  path = tmp_path / 'x.npy'
+  np.save(path, values, allow_pickle=True)
+  with pytest.raises(ValueError, match=message):
+    load_frames(path)
+
+
+def test_bad_files(tmp_path):
+  path = tmp_path / 'x.npy'
+  with pytest.raises(FileNotFoundError, match='There is no file'):
+    load_frames(path)
+  np.save(path, fabricated(62))
+  path.write_bytes(path.read_bytes()[:-5])
+  with pytest.raises(ValueError, match=r'not a whole \.npy file'):
+    load_frames(path)
+
+
+def test_another_width(tmp_path):
+  np.save(tmp_path / 'x.npy', np.zeros([7, 5], 'f4'))
+  assert load_frames(tmp_path / 'x.npy', 5).shape == (1, 7, 5)

@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
   """The command: trains the run --exp_name.
 
   Raises:
-    ValueError: for bad flags or notes; else as of `autoencoder_training.train`.
+    ValueError: for bad flags or notes; else as of `training.train`.
   """
   del argv
   from embedding_rnn.data.preparation.sources import EmbeddedNotes, open_source
@@ -80,7 +80,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  # TensorFlow reads it when it starts: warnings of its compiler are no news.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   define_flags()
   app.run(cli.report_errors(main))

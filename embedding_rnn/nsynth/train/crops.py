@@ -161,7 +161,7 @@ def _read_ahead(
   read: Callable[[int], T], numbers: Iterable[int]
 ) -> Iterator[T]:
   """Yields `read` of each number, reading the next ones meanwhile."""
-  waiting = collections.deque()
+  waiting: collections.deque[futures.Future[T]] = collections.deque()
   with futures.ThreadPoolExecutor(1) as pool:
     try:
       for number in numbers:

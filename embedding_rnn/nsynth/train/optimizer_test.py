@@ -1,4 +1,4 @@
-"""Tests of averaging.py against Keras's Adam and TensorFlow 1's averages."""
+"""Tests of optimizer.py against Keras's Adam and TensorFlow 1's averages."""
 
 import keras
 import numpy as np

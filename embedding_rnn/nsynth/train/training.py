@@ -44,7 +44,7 @@ def train(
   `training.train`.
 
   Args:
-    hps: hyperparameters, see `autoencoder_run.default_hps`.
+    hps: hyperparameters, see `runs.default_hps`.
     source: of the notes, such as `sources.open_source` or
       `sources.EmbeddedNotes` gives.
     run_dir: the run's folder; made if it is not there.
@@ -80,17 +80,13 @@ class AudioObjective(Objective):
     model: with weights.
     hps: of the training.
     seed: of the crops.
-    crops: of the notes; None where only the compiled methods are needed.
+    crops: of the notes.
   """
 
   cost_names = ('cost',)
 
   def __init__(
-    self,
-    model: WaveNetAutoencoder,
-    hps: HParams,
-    seed: int,
-    crops: Crops | None = None,
+    self, model: WaveNetAutoencoder, hps: HParams, seed: int, crops: Crops
   ):
     self.model, self.hps, self.seed = model, hps, seed
     self._crops = crops
