@@ -127,7 +127,7 @@ def default_run(local: bool = True, exp_name: str = 'default_local') -> None:
 def _evaluate_and_synthesize(
   run: 'Run', unconditional_run: 'Run | None' = None
 ) -> None:
-  from embedding_rnn.evaluate import measures
+  from embedding_rnn.evaluate import measures, tables
   from embedding_rnn.model import distribution
   from embedding_rnn.synthesize import synthesis
 
@@ -143,8 +143,8 @@ def _evaluate_and_synthesize(
     codec=codec,
     seed=seed,
   )
-  measures.write_metrics(run.folder, metrics)
-  logging.info('%s', measures.format_metrics(metrics))
+  tables.write_metrics(run.folder, metrics)
+  logging.info('%s', tables.format_metrics(metrics))
   num_notes = 0
   if unconditional_run:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))

@@ -5,15 +5,14 @@ baselines, too, without which the numbers would say little:
 
   run = embedding_rnn.load_run('logs/default_local')
   result = evaluate(run, run.open_dataset(), codec=get_codec('harmonic'))
-  print(format_metrics(result))
+  print(tables.format_metrics(result))
 """
 
 from __future__ import annotations
 
 import math
-import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,36 +24,8 @@ from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.evaluate import baselines, likelihood
 from embedding_rnn.evaluate.reference import Reference
+from embedding_rnn.evaluate.tables import HEADINGS, MEASURES
 from embedding_rnn.training.trained_run import Run
-from embedding_rnn.utils import cli, files
-
-METRICS, TABLE = 'metrics.json', 'metrics.txt'
-# What there is to say of a model; the wording is that of the table.
-MEASURES = {
-  'code_size': 'numbers in the code of a note',
-  'nll_nats_per_value': 'negative log likelihood, nats a value',
-  'negative_elbo_nats_per_value': 'negative ELBO, nats a value',
-  'reconstruction_nats_per_value': 'reconstruction, nats a value',
-  'kl_nats_per_note': 'KL, nats a note',
-  'kl_nats_per_latent': 'KL, nats a latent',
-  'active_units': 'active units',
-  'mse': 'reconstruction: mean squared error',
-  'reconstruction_pitch_accuracy': 'reconstruction: pitch accuracy',
-  'reconstruction_pitch_error_cents': 'reconstruction: pitch error, cents',
-  'reconstruction_loudness_error_db': 'reconstruction: loudness error, dB',
-  'frechet_distance': 'samples: Fréchet distance',
-  'squared_mmd': 'samples: squared MMD',
-  'sample_pitch_accuracy': 'samples: pitch accuracy',
-  'sample_pitch_error_cents': 'samples: pitch error, cents',
-  'sample_loudness_error_db': 'samples: mean loudness error, dB',
-}
-HEADINGS = {
-  'real': 'real notes',
-  'mean_frame': 'mean frame',
-  'pca': 'PCA',
-  'ar1': 'AR(1)',
-  'unconditional': 'unconditional',
-}
 
 
 def evaluate(
@@ -88,8 +59,8 @@ def evaluate(
     distances are those of two halves of them), 'mean_frame' (each note's own,
     repeated), 'pca' (of whole notes, with the code size of the run), 'ar1' (a
     vector autoregression of the frames that the run sees) and 'unconditional'.
-    Each has the keys of `MEASURES` and these, None where one makes no sense or
-    is not finite:
+    Each has the keys of `tables.MEASURES` and these, None where one makes no
+    sense or is not finite:
 
     - 'density': what 'nll_nats_per_value' is the density of, see
       `describe_density`; and 'likelihood', 'exact' or an upper 'bound'.
@@ -312,46 +283,3 @@ def _plain(value: Any) -> Any:
   if isinstance(value, float | np.floating):
     return float(value) if math.isfinite(value) else None
   return value
-
-
-def tabulate(
-  result: Mapping[str, Any],
-) -> tuple[list[dict[str, Any]], str]:
-  """What `evaluate` gives as rows of a table, and what to know of them.
-
-  The table has a row for each measure and a column for each model.
-  """
-  models = result['models']
-  headings = HEADINGS | {'run': result['name']}
-  rows = [
-    {f'{result["num_notes"]} {result["split"]} notes': label}
-    | {headings[name]: model[key] for name, model in models.items()}
-    for key, label in MEASURES.items()
-    if any(model[key] is not None for model in models.values())
-  ]
-  run = models['run']
-  note = (
-    f'A note has {run["density"]["values_per_note"]} values: '
-    f'{run["density"]["variables"]}.'
-  )
-  if run['likelihood'] == 'bound':
-    note += (
-      '\nThe negative log likelihood of the run is an upper bound, from '
-      f'{result["num_importance_samples"]} latents a note; others are exact.'
-    )
-  return rows, note
-
-
-def format_metrics(result: Mapping[str, Any]) -> str:
-  """What `evaluate` gives, as text for people."""
-  rows, note = tabulate(result)
-  return f'{cli.format_table(rows)}\n\n{note}'
-
-
-def write_metrics(
-  folder: str | os.PathLike[str], result: Mapping[str, Any]
-) -> None:
-  """Writes what `evaluate` gives to a folder: metrics.json and metrics.txt."""
-  folder = pathlib.Path(folder)
-  files.write_json(folder / METRICS, result)
-  files.write_text(folder / TABLE, format_metrics(result) + '\n')

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from embedding_rnn.evaluate import measures
+from embedding_rnn.evaluate import tables
 from embedding_rnn.synthesize import outputs, page
 
 FILE_NAME = page.FILE_NAME
@@ -45,10 +45,10 @@ def write_page(
   Args:
     folder: where the files of the summary are.
     summary: see `synthesize.synthesize`.
-    metrics: see `evaluation.evaluate`.
+    metrics: see `measures.evaluate`.
     command: that does the same again.
   """
-  rows, note = measures.tabulate(metrics) if metrics else ([], '')
+  rows, note = tables.tabulate(metrics) if metrics else ([], '')
   page.write(
     folder,
     page.Page(

@@ -23,7 +23,7 @@ from absl import flags, logging
 
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data import dataset as data
-from embedding_rnn.evaluate import measures
+from embedding_rnn.evaluate import tables
 from embedding_rnn.nsynth import codec as codec_choice
 from embedding_rnn.synthesize import config as plans
 from embedding_rnn.synthesize import generation, note_page, outputs
@@ -64,7 +64,7 @@ def synthesize(
     codec: to decode with; None for that of the run, if it is known and needs no
       checkpoint. Without one there are figures alone.
     just_figures: write no audio, and draw none.
-    metrics: of `evaluation.evaluate`, for the page.
+    metrics: of `measures.evaluate`, for the page.
     command: that does the same again, for the page.
 
   Returns:
@@ -261,13 +261,13 @@ def main(argv: list[str]) -> None:
 
 def _read_metrics(run: Run) -> dict[str, Any] | None:
   """What was measured of the run, if it was."""
-  path = pathlib.Path(run.folder) / measures.METRICS
+  path = pathlib.Path(run.folder) / tables.METRICS
   if not path.exists():
     return None
   again = 'measure the run again with python -m embedding_rnn.evaluate'
   try:
     metrics = json.loads(path.read_text('utf-8'))
-    measures.tabulate(metrics)
+    tables.tabulate(metrics)
     step = metrics['step']
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(

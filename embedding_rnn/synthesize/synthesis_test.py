@@ -9,7 +9,7 @@ import soundfile
 
 from embedding_rnn.audio import codec as codecs
 from embedding_rnn.conftest import save_run
-from embedding_rnn.evaluate import measures
+from embedding_rnn.evaluate import measures, tables
 from embedding_rnn.figures import drawing
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.synthesize import synthesis
@@ -298,7 +298,7 @@ def test_metrics_that_are_none_are_refused_before_work(
 ):
   folder = tmp_path / 'run'
   save_run(folder, run)
-  (folder / measures.METRICS).write_text(content)
+  (folder / tables.METRICS).write_text(content)
   parse_flags(synthesis.define_flags, [f'--run_dir={folder}'])
   with pytest.raises(ValueError, match=r'metrics\.json.*measure the run again'):
     synthesis.main(['synthesize'])
@@ -316,7 +316,7 @@ def test_metrics_of_other_weights_are_left_out(
   command = f'--run_dir={folder} --num_notes=0 --pitches=60 --just_figures'
   parse_flags(synthesis.define_flags, command.split())
   for step, is_shown in ((7, True), (8, False)):
-    measures.write_metrics(folder, result | {'step': step})
+    tables.write_metrics(folder, result | {'step': step})
     with caplog.at_level('WARNING', logger='absl'):
       synthesis.main(['synthesize'])
     page = (folder / 'synthesis' / synthesis.PAGE).read_text()
