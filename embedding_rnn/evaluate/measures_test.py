@@ -159,13 +159,13 @@ def test_differences_keep_densities_and_whitening_scales_them():
   frames = rng.multivariate_normal(np.ones(3), cov, size=(5000, 2))
   pca = transforms.WhitenedPCA.fit(frames, 3)
   whole = transforms.Transforms(3, pca=pca)
-  about = measures.describe_density(whole, 2)
-  assert about['variables'] == '3 of 3 whitened principal components of frames'
-  assert about['values_per_note'] == 6
+  density = measures.describe_density(whole, 2)
+  assert density['variables'] == '3 of 3 whitened principal components of frames'
+  assert density['values_per_note'] == 6
   # By the change of variables, the density of what is whitened is another.
   white = scipy.stats.norm.logpdf(whole.forward(frames)).mean()
   plain = scipy.stats.multivariate_normal(np.ones(3), cov).logpdf(frames).mean()
-  scaled = -white + about['log_scale_nats_per_value']
+  scaled = -white + density['log_scale_nats_per_value']
   assert scaled == pytest.approx(-plain / 3, abs=0.01)
   steps = transforms.Transforms(3, transforms.Difference())
   assert measures.describe_density(steps, 2) == {

@@ -80,9 +80,9 @@ def evaluate_runs(
   measures.check_settings(
     split, num_importance_samples, num_decoded_notes, seed
   )
-  references = {}
+  references: dict[Any, Reference] = {}
 
-  def evaluate_run(folder):
+  def evaluate_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
     run = load_run(folder)
     dataset = run.open_dataset(data_dir)
     key = dataset.data_dir, run.hps.data_set, run.info['split_sha256']
