@@ -160,7 +160,9 @@ def test_differences_keep_densities_and_whitening_scales_them():
   pca = transforms.WhitenedPCA.fit(frames, 3)
   whole = transforms.Transforms(3, pca=pca)
   density = measures.describe_density(whole, 2)
-  assert density['variables'] == '3 of 3 whitened principal components of frames'
+  assert (
+    density['variables'] == '3 of 3 whitened principal components of frames'
+  )
   assert density['values_per_note'] == 6
   # By the change of variables, the density of what is whitened is another.
   white = scipy.stats.norm.logpdf(whole.forward(frames)).mean()
