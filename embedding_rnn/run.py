@@ -329,7 +329,7 @@ def _train_here(run_name: str, hps: HParams, options: Options) -> Run:
 def _evaluate_and_synthesize(
   options: Options, run: Run, unconditional_run: Run | None = None
 ) -> None:
-  from embedding_rnn.evaluate import measures
+  from embedding_rnn.evaluate import measures, tables
   from embedding_rnn.model import distribution
   from embedding_rnn.synthesize import page, synthesis
   from embedding_rnn.synthesize.config import SynthesisConfig
@@ -345,8 +345,8 @@ def _evaluate_and_synthesize(
     codec=codec,
     seed=options.seed,
   )
-  measures.write_metrics(run.folder, metrics)
-  logging.info('%s', measures.format_metrics(metrics))
+  tables.write_metrics(run.folder, metrics)
+  logging.info('%s', tables.format_metrics(metrics))
   num_notes = 0
   if unconditional_run:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -59,13 +59,15 @@ class Reference:
     everything = np.arange(len(self.rows) if codec else 0)
     self.decoded = _some(rng, everything, num_decoded_notes)
     self._audios = self._decode(self.notes)
-    self._measured = {}
+    self._measured: dict[Hashable, dict[str, Any]] = {}
 
-  def once(self, name: str, measure: Callable[[], dict]) -> dict[str, Any]:
-    """What is measured now, or was before under the same name."""
-    if name not in self._measured:
-      self._measured[name] = measure()
-    return self._measured[name]
+  def once(
+    self, key: Hashable, measure: Callable[..., dict], *arguments: Any
+  ) -> dict[str, Any]:
+    """What is measured against this now, or was before under the same key."""
+    if key not in self._measured:
+      self._measured[key] = measure(self, *arguments)
+    return self._measured[key]
 
   def real_measures(self) -> dict[str, Any]:
     """What is to be expected of a perfect model."""
@@ -99,7 +101,7 @@ class Reference:
       )
     return result | self._pitch_measures('sample', audios)
 
-  def _distances(self, first, second):
+  def _distances(self, first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
     if min(len(first), len(second)) < 2:
       return {}
     return {
@@ -107,14 +109,14 @@ class Reference:
       'squared_mmd': distances.squared_mmd(first, second, self._bandwidth),
     }
 
-  def _decode(self, notes) -> np.ndarray:
+  def _decode(self, notes: np.ndarray) -> np.ndarray:
     rows = self.decoded
-    if not len(rows):
+    if not self.codec or not len(rows):
       return np.zeros((0, 0), np.float32)
     return self.codec.decode(notes[rows], self.pitches[rows])
 
-  def _pitch_measures(self, kind, audios) -> dict[str, Any]:
-    if not len(audios):
+  def _pitch_measures(self, kind: str, audios: np.ndarray) -> dict[str, Any]:
+    if not self.codec or not len(audios):
       return {}
     pairs = zip(audios, self.pitches[self.decoded].tolist(), strict=True)
     bar = tqdm(pairs, 'Pitches', len(audios), leave=False, delay=2, unit='note')
@@ -135,7 +137,7 @@ class Reference:
     }
 
 
-def _some(rng, rows: np.ndarray, number: int) -> np.ndarray:
+def _some(rng: Any, rows: np.ndarray, number: int) -> np.ndarray:
   """At most so many rows, chosen by chance, in their order."""
   if len(rows) <= number:
     return rows

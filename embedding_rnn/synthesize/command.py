@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from embedding_rnn.evaluate import measures
+from embedding_rnn.evaluate import tables
 from embedding_rnn.nsynth import codec
 from embedding_rnn.synthesize import page, synthesis
 from embedding_rnn.synthesize.config import SynthesisConfig
@@ -66,13 +66,13 @@ def main(argv: list[str]) -> None:
 
 def _read_metrics(run: Run) -> dict[str, Any] | None:
   """What was measured of the run, if it was."""
-  path = pathlib.Path(run.folder) / measures.METRICS
+  path = pathlib.Path(run.folder) / tables.METRICS
   if not path.exists():
     return None
   again = 'measure the run again with python -m embedding_rnn.evaluate'
   try:
     metrics = json.loads(path.read_text('utf-8'))
-    measures.tabulate(metrics)
+    tables.tabulate(metrics)
     step = metrics['step']
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from embedding_rnn.conftest import save_run
-from embedding_rnn.evaluate import measures
+from embedding_rnn.evaluate import measures, tables
 from embedding_rnn.synthesize import command, page
 
 
@@ -13,7 +13,7 @@ def test_metrics_that_are_none_are_refused_before_work(
 ):
   folder = tmp_path / 'run'
   save_run(folder, run)
-  (folder / measures.METRICS).write_text(content)
+  (folder / tables.METRICS).write_text(content)
   parse_flags(command.define_flags, [f'--run_dir={folder}'])
   with pytest.raises(ValueError, match=r'metrics\.json.*measure the run again'):
     command.main(['synthesize'])
@@ -31,7 +31,7 @@ def test_metrics_of_other_weights_are_left_out(
   arguments = f'--run_dir={folder} --num_notes=0 --pitches=60 --just_figures'
   parse_flags(command.define_flags, arguments.split())
   for step, is_shown in ((7, True), (8, False)):
-    measures.write_metrics(folder, result | {'step': step})
+    tables.write_metrics(folder, result | {'step': step})
     with caplog.at_level('WARNING', logger='absl'):
       command.main(['synthesize'])
     html = (folder / 'synthesis' / page.FILE_NAME).read_text()

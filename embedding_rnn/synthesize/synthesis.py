@@ -23,7 +23,7 @@ import numpy.typing as npt
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.provenance import expect_same_codec
-from embedding_rnn.evaluate import measures
+from embedding_rnn.evaluate import tables
 from embedding_rnn.nsynth.codec import codec_of_data, expect_codec
 from embedding_rnn.synthesize import generation, outputs, page
 from embedding_rnn.synthesize.config import SynthesisConfig
@@ -95,7 +95,7 @@ def synthesize(
     'notes': records,
   }
   files.write_json(folder / 'summary.json', summary)
-  table = measures.tabulate(metrics) if metrics else ()
+  table = tables.tabulate(metrics) if metrics else ()
   page.write(folder, summary, command, *table)
   return summary
 
