@@ -16,6 +16,7 @@ from absl import app, flags, logging
 
 from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.evaluate import sweep, tables
+from embedding_rnn.experiments import job
 from embedding_rnn.nsynth import codec
 from embedding_rnn.utils import cli, files
 
@@ -86,11 +87,7 @@ def main(argv: list[str]) -> None:
   else:
     for result in results['runs'].values():
       logging.info('%s', tables.format_metrics(result))
-  if results['failed']:
-    raise ValueError(
-      f'{len(results["failed"])} of {len(run_dirs)} runs failed: '
-      + '\n'.join(f'{n}: {e}' for n, e in results['failed'].items())
-    )
+  cli.expect_no_failures(results['failed'], len(run_dirs))
   logging.info("Written: '%s'", folder / tables.METRICS)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import gc
 import math
 import os
 import pathlib
@@ -16,6 +15,7 @@ from embedding_rnn import figures
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.evaluate import measures, tables
 from embedding_rnn.evaluate.reference import Reference
+from embedding_rnn.experiments import grids
 from embedding_rnn.figures import drawing
 from embedding_rnn.nsynth import codec
 from embedding_rnn.training import checkpoints
@@ -82,7 +82,10 @@ def evaluate_runs(
   )
   references: dict[Any, Reference] = {}
 
-  def evaluate_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
+  def evaluate_run(name: str, folder: str | os.PathLike[str]) -> dict[str, Any]:
+    logging.info('Evaluating %s', name)
+    checkpoints.expect_run(folder)
+    target = files.make_output_dir(output_dirs[name] if output_dirs else folder)
     run = load_run(folder)
     dataset = run.open_dataset(data_dir)
     key = dataset.data_dir, run.hps.data_set, run.info['split_sha256']
@@ -94,30 +97,19 @@ def evaluate_runs(
         codec=choose_codec(run) if num_decoded_notes else None,
         seed=seed,
       )
-    return measures.measure(
+    result = measures.measure(
       run, references[key], num_importance_samples, _unconditional_beside(run)
     )
+    tables.write_metrics(target, result)
+    return result
 
-  results, failed = {}, {}
-  for number, (name, folder) in enumerate(run_dirs.items(), 1):
-    logging.info('Evaluating %s (%d of %d)', name, number, len(run_dirs))
-    gc.collect()  # of the run before, whose graph refers to itself
-    try:
-      checkpoints.expect_run(folder)
-      target = output_dirs[name] if output_dirs else folder
-      target = files.make_output_dir(target)
-      results[name] = evaluate_run(folder)
-      tables.write_metrics(target, results[name])
-    except Exception as error:  # such as a GPU's memory that is too small
-      logging.debug('The error was raised here:', exc_info=True)
-      logging.error('%s failed: %s: %s', name, type(error).__name__, error)
-      failed[name] = str(error)
+  results, failed = cli.for_each(run_dirs, evaluate_run)
   return {'runs': results, 'failed': failed}
 
 
 def _unconditional_beside(run: Run) -> Run | None:
   """The unconditional run of the same name, if there is one that fits."""
-  folder = f'{pathlib.Path(run.folder).resolve()}_unconditional'
+  folder = f'{pathlib.Path(run.folder).resolve()}{grids.UNCONDITIONAL}'
   if not run.model.conditional or not checkpoints.is_run(folder):
     return None
   try:
