@@ -83,7 +83,8 @@ def evaluate_runs(
   references: dict[Any, Reference] = {}
 
   def evaluate_run(name: str, folder: str | os.PathLike[str]) -> dict[str, Any]:
-    logging.info('Evaluating %s', name)
+    number = list(run_dirs).index(name) + 1
+    logging.info('Evaluating %s (%d of %d)', name, number, len(run_dirs))
     checkpoints.expect_run(folder)
     target = files.make_output_dir(output_dirs[name] if output_dirs else folder)
     run = load_run(folder)
