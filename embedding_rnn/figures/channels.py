@@ -96,12 +96,7 @@ def channels_figure(
   width = 1.6 + 2.4 * num_columns
   figure = drawing.make_figure(width, 1.0 + 3.0 * num_rows, title)
   axes = drawing.add_panels(
-    figure,
-    num_rows,
-    num_columns,
-    right=_BAR_MARGIN,
-    gap_y=0.6,
-    sharey=True,
+    figure, num_rows, num_columns, right=_BAR_MARGIN, gap_y=0.6, sharey=True
   )
   for ax, note, name in zip(axes.flat, notes, names, strict=False):
     lines = _draw_channels(ax, note, hop_length / sample_rate, limits)
@@ -167,13 +162,7 @@ def stages_figure(
   label = 'channel' if modelled.shape == raw.shape else 'component (modelled)'
   figure = drawing.make_figure(16.0, 8.0, title)
   axes = drawing.add_panels(
-    figure,
-    2,
-    3,
-    right=_BAR_MARGIN,
-    gap_x=0.5,
-    sharex=True,
-    sharey='row',
+    figure, 2, 3, right=_BAR_MARGIN, gap_x=0.5, sharex=True, sharey='row'
   )
   upper = {
     'Raw': raw,

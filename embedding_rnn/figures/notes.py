@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from embedding_rnn.audio import harmonics, metrics
 from embedding_rnn.figures import drawing, spectra
@@ -156,10 +155,9 @@ def overview_figure(
       f'{len(originals)} notes, {len(reconstructions)} reconstructions and '
       f'{len(names)} names: expected as many of each, and at least one.'
     )
-  pairs = [
-    drawing.check_same_shape(original=original, reconstruction=reconstruction)
-    for original, reconstruction in zip(originals, reconstructions, strict=True)
-  ]
+  frames = []
+  for pair in zip(originals, reconstructions, strict=True):
+    frames += drawing.check_same_shape(original=pair[0], reconstruction=pair[1])
   audios = []
   if original_audios is not None and reconstruction_audios is not None:
     audios = list(zip(original_audios, reconstruction_audios, strict=True))
@@ -179,12 +177,9 @@ def overview_figure(
     sharex=True,
     sharey='row',
   )
-  scale = _diverging_scale(*(frames for pair in pairs for frames in pair))
-  for column, name in enumerate(names):
-    for ax, frames in zip(axes[:2, column], pairs[column], strict=True):
-      image = _draw_frames(ax, frames, hop_length / sample_rate, scale)
-    drawing.set_title(axes[0, column], name)
-  _add_frames_bar(figure, image, axes[:2].flat)
+  _draw_frames(figure, axes[:2].T.flat, frames, hop_length / sample_rate)
+  for ax, name in zip(axes[0], names, strict=True):
+    drawing.set_title(ax, name)
   for row in range(num_rows):
     kind = ('original', 'reconstruction')[row % 2]
     scale_name = 'channel' if row < 2 else spectra.FREQUENCY_LABEL
@@ -207,12 +202,10 @@ def _draw_frames_band(
 ) -> None:
   """Draws frames by their titles, in the uppermost band, on one scale."""
   panels = _add_band(figure, 0, num_bands, len(named))
-  scale = _diverging_scale(*named.values())
-  for ax, (name, frames) in zip(panels, named.items(), strict=True):
-    image = _draw_frames(ax, frames, frame_seconds, scale)
+  _draw_frames(figure, panels, list(named.values()), frame_seconds)
+  for ax, name in zip(panels, named, strict=True):
     drawing.set_title(ax, name)
   panels[0].set_ylabel('channel')
-  _add_frames_bar(figure, image, panels)
 
 
 def _draw_sound(
@@ -267,27 +260,28 @@ def _diverging_scale(*frames: np.ndarray) -> SymLogNorm:
 
 
 def _draw_frames(
-  ax: Axes, frames: np.ndarray, frame_seconds: float, scale: SymLogNorm
-) -> AxesImage:
-  num_frames, num_channels = frames.shape
-  image = ax.imshow(
-    frames.T,
-    aspect='auto',
-    origin='lower',
-    interpolation='nearest',
-    cmap=_COLOURS,
-    norm=scale,
-    extent=(0, num_frames * frame_seconds, -0.5, num_channels - 0.5),
-  )
-  ax.set_yticks(range(0, num_channels, max(1, num_channels // 4)))
-  return image
-
-
-def _add_frames_bar(
-  figure: Figure, image: AxesImage, axes: Iterable[Axes]
+  figure: Figure,
+  panels: Iterable[Axes],
+  frames: Sequence[np.ndarray],
+  frame_seconds: float,
 ) -> None:
+  """Draws frames on one scale, and a colour bar beside them."""
+  panels = list(panels)
+  scale = _diverging_scale(*frames)
+  for ax, note in zip(panels, frames, strict=True):
+    num_frames, num_channels = note.shape
+    image = ax.imshow(
+      note.T,
+      aspect='auto',
+      origin='lower',
+      interpolation='nearest',
+      cmap=_COLOURS,
+      norm=scale,
+      extent=(0, num_frames * frame_seconds, -0.5, num_channels - 0.5),
+    )
+    ax.set_yticks(range(0, num_channels, max(1, num_channels // 4)))
   _, limit = image.get_clim()
   ticks = [tick for tick in _BAR_TICKS if abs(tick) <= limit]
-  bar = drawing.add_colour_bar(figure, image, axes, _BAR_LABEL)
+  bar = drawing.add_colour_bar(figure, image, panels, _BAR_LABEL)
   bar.set_ticks(ticks, labels=[f'{tick:g}' for tick in ticks])
   bar.ax.minorticks_off()

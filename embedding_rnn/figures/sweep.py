@@ -97,17 +97,15 @@ def sweep_figure(
   if num_shown < len(known):
     text = f'{text}, the best {num_shown} by name'
   figure.suptitle(f'{title}: {text}', fontsize=14)
-  ratios = [_RUNS_WIDTH, panels_width] if panels else [1.0]
-  parts = figure.subfigures(1, len(ratios), squeeze=False, width_ratios=ratios)[
-    0
-  ]
+  widths = [_RUNS_WIDTH, panels_width] if panels else [_RUNS_WIDTH]
+  parts = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths)
   if panels:
     told_apart = groups if len(members) > 1 else {}
-    _draw_panels(parts[1], panels, num_columns, told_apart)
+    _draw_panels(parts[0, 1], panels, num_columns, told_apart)
   empty = height - sum(heights)
   if empty > _AXIS_HEIGHT:
     heights.append(empty)
-  _draw_groups(parts[0], best, groups, heights)
+  _draw_groups(parts[0, 0], best, groups, heights)
   return figure
 
 
