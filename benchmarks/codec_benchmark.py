@@ -22,8 +22,8 @@ from tqdm import tqdm
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from a clone, installed or not.
 
-from embedding_rnn.audio import codec as codec_lib
 from embedding_rnn.audio import metrics
+from embedding_rnn.audio.codec import get_codec
 
 _REPEATS = flags.DEFINE_integer(
   'repeats', 5, 'Runs of each measurement; the best counts.', lower_bound=1
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> None:
   """Measures and prints the table."""
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
-  codec = codec_lib.get_codec('harmonic')
+  codec = get_codec('harmonic')
   audio, pitches = _load_notes()
   frames = codec.encode(audio, pitches)
   decoded = codec.decode(frames, pitches)
