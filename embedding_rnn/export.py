@@ -19,12 +19,11 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
+import tensorflow.experimental.numpy as tnp
 from absl import app, flags, logging
 
 from embedding_rnn import __version__
-from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.decoder import Decoder
 from embedding_rnn.training.trained_run import Run, load_run
 from embedding_rnn.utils import cli, files
@@ -129,7 +128,7 @@ class _Servable:
     frames = {'frames': spec([None, None, model.width], tf.float32)}
     notes = spec([None, hps.max_seq_len, hps.seq_width], tf.float32)
     seed = {'seed': spec([], tf.int64)}
-    result = {
+    result: dict[str, tuple[Callable, dict[str, tf.TensorSpec]]] = {
       'sample': (self.sample, which | length | _CONTROLS | seed),
       'decode': (self.decode, which | length),
       'initial_state': (self.initial_state, which),
@@ -141,7 +140,7 @@ class _Servable:
     return result
 
   def encode(self, notes):
-    frames = _forward(self._transforms, notes)
+    frames = self._transforms.forward(notes, tnp)
     return self._model.encode(frames)._asdict()
 
   def sample(
@@ -173,7 +172,7 @@ class _Servable:
     return {'frame': values, **mixture, **_to_named((states, offsets))}
 
   def to_notes(self, frames):
-    return {'notes': _inverse(self._transforms, frames)}
+    return {'notes': self._transforms.inverse(frames, tnp)}
 
   def _begin(self, num_notes=None, pitches=None, z=None):
     if not self._model.conditional:
@@ -212,12 +211,12 @@ class _Servable:
     return tf.one_hot(pitches, size)
 
 
-def _to_named(state) -> dict[str, tf.Tensor]:
+def _to_named(state: Any) -> dict[str, tf.Tensor]:
   flat = tf.nest.flatten(state)
   return {f'state_{i:02d}': tf.transpose(x) for i, x in enumerate(flat)}
 
 
-def _check_controls(temperature, temperature_2, top_p) -> None:
+def _check_controls(temperature: Any, temperature_2: Any, top_p: Any) -> None:
   for value, message in (
     (temperature, 'temperature: expected more than 0.'),
     (top_p, 'top_p: expected more than 0.'),
@@ -226,31 +225,6 @@ def _check_controls(temperature, temperature_2, top_p) -> None:
   tf.debugging.assert_non_negative(
     temperature_2, 'temperature_2: expected at least 0.'
   )
-
-
-def _forward(transforms: Transforms, notes: tf.Tensor) -> tf.Tensor:
-  """`Transforms.forward` as a graph."""
-  frames = notes
-  if transforms.difference:
-    frames = frames[:, ::-1]
-    frames -= tf.pad(frames[:, :-1], [[0, 0], [1, 0], [0, 0]])
-  if transforms.pca:
-    pca = transforms.pca
-    frames = tf.cast(frames, tf.float64) - pca.mean
-    frames = tf.tensordot(frames, pca.components.T, 1) / np.sqrt(pca.variance)
-  return tf.cast(frames, tf.float32)
-
-
-def _inverse(transforms: Transforms, frames: tf.Tensor) -> tf.Tensor:
-  """`Transforms.inverse` as a graph."""
-  frames = tf.cast(frames, tf.float64)
-  if transforms.pca:
-    pca = transforms.pca
-    scores = frames * np.sqrt(pca.variance)
-    frames = tf.tensordot(scores, pca.components, 1) + pca.mean
-  if transforms.difference:
-    frames = tf.cumsum(frames, axis=1)[:, ::-1]
-  return tf.cast(frames, tf.float32)
 
 
 def _describe(run: Run, functions: dict[str, Any]) -> dict[str, Any]:
@@ -304,7 +278,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  # TensorFlow reads it when it starts: warnings of its compiler are no news.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   define_flags()
   app.run(cli.report_errors(main))

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from embedding_rnn.audio.codec import Codec
-from embedding_rnn.data import dataset as data
+from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.evaluate import baselines, likelihood
@@ -37,7 +37,7 @@ _BASELINES: dict[str, Any] = {
 
 def evaluate(
   run: Run,
-  dataset: data.NoteDataset,
+  dataset: NoteDataset,
   *,
   split: str = 'test',
   num_importance_samples: int = 32,
