@@ -14,8 +14,8 @@ from absl.flags import argparse_flags
 from rich.console import Console
 from rich.live import Live
 
+from embedding_rnn.experiments import slurm
 from embedding_rnn.experiments.job import Job, find_job
-from embedding_rnn.experiments.schedulers import SCHEDULERS
 from embedding_rnn.experiments.status import (
   CANCELLED,
   DIED,
@@ -112,7 +112,7 @@ def main(args: argparse.Namespace) -> None:
     FileNotFoundError: if there is no such job.
     ValueError: if there is no such run in it.
     ChildProcessError: if a run that was waited for did not finish.
-    ConnectionError: if the scheduler does not answer.
+    ConnectionError: if Slurm does not answer.
   """
   job = find_job(args.log_root, args.job)
   names = getattr(args, 'runs', None) or [getattr(args, 'run', None)]
@@ -149,8 +149,7 @@ def _wait(job: Job, args: argparse.Namespace) -> None:
 
 
 def _cancel(job: Job, args: argparse.Namespace) -> None:
-  scheduler = SCHEDULERS[job.resources.cluster]
-  scheduler.activities(job)  # Raises if the scheduler does not answer.
+  slurm.activities(job)  # Raises if Slurm does not answer.
   ended = (FINISHED, FAILED, CANCELLED)
   names = [
     status.name
@@ -159,7 +158,7 @@ def _cancel(job: Job, args: argparse.Namespace) -> None:
   ]
   for name in names:
     job.record(name, 'cancel')
-  scheduler.cancel(job, names)
+  slurm.cancel(job, names)
   logging.info('Cancelled: %s', ', '.join(names) or 'none; all are at an end.')
 
 
@@ -234,5 +233,5 @@ def _restart(job: Job, run_names: set[str]) -> None:
     for name in names:
       job.record_death(name)
     if names:
-      SCHEDULERS[job.resources.cluster].submit(job, names)
+      slurm.submit(job, names)
       logging.info('Submitted again: %s', ', '.join(names))

@@ -6,7 +6,6 @@ import pytest
 from embedding_rnn.experiments import commands
 from embedding_rnn.experiments.job import Settings, create_job
 from embedding_rnn.experiments.resources import Resources
-from embedding_rnn.experiments.schedulers import SCHEDULERS
 from embedding_rnn.experiments.status import RunStatus
 from embedding_rnn.model.hparams import default_hps
 
@@ -19,7 +18,7 @@ def job(tmp_path):
 
 
 class Cluster:
-  """A scheduler, and what becomes of the runs one look after another."""
+  """A Slurm, and what becomes of the runs one look after another."""
 
   def __init__(self, *looks):
     self.looks, self.submitted, self.cancelled = list(looks), [], []
@@ -46,7 +45,7 @@ class Cluster:
 def use(monkeypatch):
   def use(cluster):
     monkeypatch.setattr(commands, 'read_status', cluster.read_status)
-    monkeypatch.setitem(SCHEDULERS, 'slurm', cluster)
+    monkeypatch.setattr(commands, 'slurm', cluster)
     monkeypatch.setattr(commands, '_POLL_SECONDS', 0)
     return cluster
 

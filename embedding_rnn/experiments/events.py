@@ -19,12 +19,10 @@ class History:
   """What happened to a run in a job, so far.
 
   Attributes:
-    ids: the scheduler's, oldest first; a run has a new one when it is submitted
-      again.
+    ids: Slurm's, oldest first; a run has a new one when it is submitted again.
     num_starts: how often a process of it began.
     num_deaths: how often one ended before the run did, unasked.
     last_event: its name; '' before the first.
-    submitted_at: when it was last given to the scheduler, seconds since 1970.
     host: where it last ran.
     error: the message of the last error, '' if there was none since the start.
     is_final: whether the error would only come again.
@@ -35,7 +33,6 @@ class History:
   num_starts: int = 0
   num_deaths: int = 0
   last_event: str = ''
-  submitted_at: float = 0.0
   host: str = ''
   error: str = ''
   is_final: bool = False
@@ -47,9 +44,9 @@ def record(path: pathlib.Path, event: str, **metadata: Any) -> None:
 
   Args:
     path: the run's file.
-    event: 'submit' to a scheduler; 'launch' and 'start' of a process; 'stop',
-      when it saved and ended since it was asked to; 'error' and 'died', when it
-      ended otherwise; 'cancel', when nobody wants the run to go on here.
+    event: 'submit' to Slurm; 'launch' and 'start' of a process; 'stop', when it
+      saved and ended since it was asked to; 'error' and 'died', when it ended
+      otherwise; 'cancel', when nobody wants the run to go on here.
     **metadata: with 'start' the host; with 'error' the message and whether it
       is final; with all the id, if there is one.
   """
@@ -87,7 +84,7 @@ def _add_event(
   if name in ('submit', 'start'):
     history.update(error='', is_final=False)
   if name == 'submit':
-    history.update(submitted_at=event['time'], is_cancelled=False)
+    history['is_cancelled'] = False
   elif name == 'start':
     history.update(num_starts=history['num_starts'] + 1, host=event['host'])
   elif name == 'error':

@@ -5,7 +5,7 @@
   runs/NAME.jsonl    what happened to the run NAME, a line for each event
   logs/              what the runs wrote to the terminal, and submitit's files
 
-All else about a run is in its own folder, and in what the scheduler says.
+All else about a run is in its own folder, and in what Slurm says.
 """
 
 from __future__ import annotations
@@ -17,32 +17,19 @@ import json
 import os
 import pathlib
 import platform
-import shutil
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from embedding_rnn.experiments import events
 from embedding_rnn.experiments.events import History
 from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.model.hparams import HParams, default_hps
-from embedding_rnn.training import checkpoints, progress
+from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import files
 from embedding_rnn.utils.dataclass_flags import option
 
 JOBS = 'jobs'  # folder in a log_root
 _JOB = 'job.json'
-_ENDED = (
-  'BOOT_FAIL',
-  'CANCELLED',
-  'COMPLETED',
-  'DEADLINE',
-  'FAILED',
-  'NODE_FAIL',
-  'OUT_OF_MEMORY',
-  'PREEMPTED',
-  'REVOKED',
-  'TIMEOUT',
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,27 +57,6 @@ class Settings:
   )
 
 
-class Activity(NamedTuple):
-  """What a scheduler says of a run.
-
-  Attributes:
-    state: in Slurm's words: 'PENDING', 'RUNNING', 'FAILED' and so on.
-    host: where it runs, or ran.
-    seconds_left: of its time limit; None: it has none, or does not run.
-    reason: why it is in this state.
-  """
-
-  state: str
-  host: str = ''
-  seconds_left: float | None = None
-  reason: str = ''
-
-  @property
-  def is_live(self) -> bool:
-    """Whether the scheduler will still do something for the run."""
-    return self.state not in _ENDED
-
-
 @dataclasses.dataclass(frozen=True)
 class Job:
   """Runs that were submitted together; see `create_job` and `read_job`."""
@@ -100,7 +66,6 @@ class Job:
   runs: Mapping[str, HParams]
   settings: Settings
   resources: Resources
-  host: str  # that it was submitted on
 
   @property
   def name(self) -> str:
@@ -120,10 +85,6 @@ class Job:
     """The file of a run's events."""
     return self.folder / 'runs' / f'{run_name}.jsonl'
 
-  def lock_path(self, run_name: str) -> pathlib.Path:
-    """The file that a local run's process has locked while it lives."""
-    return self.folder / 'runs' / f'{run_name}.lock'
-
   def record(self, run_name: str, event: str, **metadata: Any) -> None:
     """Adds to what happened to a run, see `events.record`."""
     events.record(self.events_path(run_name), event, **metadata)
@@ -131,23 +92,6 @@ class Job:
   def history(self, run_name: str) -> History:
     """What happened to a run."""
     return events.read_history(self.events_path(run_name))
-
-  def is_finished(self, run_name: str) -> bool:
-    """Whether a run is trained to its end."""
-    try:
-      state = progress.read_progress(self.run_folder(run_name)).state
-    except (FileNotFoundError, files.DamagedFileError):
-      return False
-    return state.is_finished(self.runs[run_name])
-
-  def may_restart(self, run_name: str) -> bool:
-    """Whether a run whose process ended too early is to be started again."""
-    history = self.history(run_name)
-    return (
-      not history.is_final
-      and not history.is_cancelled
-      and history.num_deaths <= self.resources.max_restarts
-    )
 
   def record_death(self, run_name: str) -> None:
     """Counts that a run's process ended too early, unless it was asked to."""
@@ -191,11 +135,6 @@ def create_job(
   return read_job(folder)
 
 
-def remove_job(job: Job) -> None:
-  """Removes a job's folder; its runs' stay."""
-  shutil.rmtree(job.folder)
-
-
 def read_job(folder: str | os.PathLike[str]) -> Job:
   """Reads what `create_job` wrote.
 
@@ -210,6 +149,9 @@ def read_job(folder: str | os.PathLike[str]) -> Job:
       name: tuple(value) if isinstance(value, list) else value
       for name, value in values['resources'].items()
     }
+    # Once there were also jobs in the background of a machine.
+    if (cluster := resources.pop('cluster', 'slurm')) != 'slurm':
+      raise ValueError(f'it is no job of Slurm, but {cluster!r}')
     return Job(
       path.parent,
       values['experiment'],
@@ -219,7 +161,6 @@ def read_job(folder: str | os.PathLike[str]) -> Job:
       },
       Settings(**values['settings']),
       Resources(**resources),
-      values['host'],
     )
   except (ValueError, TypeError, KeyError, AttributeError) as error:
     raise files.DamagedFileError(

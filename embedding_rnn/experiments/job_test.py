@@ -62,10 +62,22 @@ def test_damage_is_named(job, damage):
     read_job(job.folder)
 
 
-def test_restarts_are_counted(job):
+def test_a_job_of_the_version_before(job):
+  path = job.folder / 'job.json'
+  values = json.loads(path.read_text())
+  values['resources']['cluster'] = 'slurm'
+  path.write_text(json.dumps(values))
+  assert read_job(job.folder) == job
+  values['resources']['cluster'] = 'local'
+  path.write_text(json.dumps(values))
+  with pytest.raises(DamagedFileError, match=r"no job of Slurm, but 'local'"):
+    read_job(job.folder)
+
+
+def test_deaths_are_counted(job):
   job.record('a', 'start', host='h')
   job.record_death('a')
-  assert job.history('a').num_deaths == 1 and job.may_restart('a')
+  assert job.history('a').num_deaths == 1
   job.record_death('a')  # the same one
   assert job.history('a').num_deaths == 1
   job.record('a', 'start', host='h')
@@ -74,11 +86,12 @@ def test_restarts_are_counted(job):
   assert job.history('a').num_deaths == 1
   job.record('a', 'start', host='h')
   job.record_death('a')
-  assert job.history('a').num_deaths == 2 and not job.may_restart('a')
+  assert job.history('a').num_deaths == 2
 
 
-def test_no_restart_of_what_was_cancelled_or_would_fail_again(job):
+def test_what_was_cancelled_or_would_fail_again_is_no_death(job):
   job.record('a', 'cancel')
   job.record('b', 'error', message='ValueError: no', final=True)
-  job.record_death('b')
-  assert not job.may_restart('a') and not job.may_restart('b')
+  for name in job.runs:
+    job.record_death(name)
+    assert job.history(name).num_deaths == 0

@@ -20,30 +20,19 @@ flags.disclaim_key_flags()  # they belong to the command that defines them
 
 @dataclasses.dataclass(frozen=True)
 class Resources:
-  """What each run of a job gets, and from whom.
+  """What each run of a job gets from Slurm.
 
   All are flags of the same name, but for the time.
   """
 
-  cluster: str = option(
-    'slurm',
-    'With --local=false: Slurm, or jobs in the background of this machine.',
-    choices=('slurm', 'local'),
-  )
   partition: str | None = option(None, 'Of Slurm.')
   nodes: int = option(1, 'Machines for each run.', minimum=1)
-  gpus: int | None = option(
-    None, 'On each node; 1, or on a machine without any 0.', minimum=0
-  )
-  cpus: int = option(4, 'Cores on each node, with Slurm.', minimum=1)
-  memory_gb: float | None = option(
-    None, 'On each node, with Slurm.', minimum=0.0
-  )
+  gpus: int | None = option(None, 'On each node; 1 if not given.', minimum=0)
+  cpus: int = option(4, 'Cores on each node.', minimum=1)
+  memory_gb: float | None = option(None, 'On each node.', minimum=0.0)
   time_minutes: int = 12 * 60  # after which a run saves and queues again
   array_parallelism: int | None = option(
-    None,
-    'Runs at a time; all, or with --cluster=local as many as there are GPUs.',
-    minimum=1,
+    None, 'Runs at a time; all if not given.', minimum=1
   )
   setup: tuple[str, ...] = option(
     (), 'A shell command to run first, as "module load cuda".', repeated=True
@@ -71,16 +60,11 @@ class Resources:
     """What a shell is to do before it starts Python."""
     # Whatever is in the working directory.
     lines = ['export PYTHONSAFEPATH=1']
-    root = package_root()
+    root = pathlib.Path(__file__).absolute().parents[2]
     if root != pathlib.Path(sysconfig.get_path('purelib')):  # a clone
       path = f'{shlex.quote(str(root))}${{PYTHONPATH:+:$PYTHONPATH}}'
       lines.append(f'export PYTHONPATH={path}')
     return [*lines, *self.setup]
-
-
-def package_root() -> pathlib.Path:
-  """The folder to be on Python's path for this package to be found."""
-  return pathlib.Path(__file__).absolute().parents[2]
 
 
 def define_flags() -> None:
@@ -89,8 +73,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'time',
     '12',
-    'With Slurm: hours, H:MM:SS or D-HH:MM:SS after which a run saves, queues '
-    'again and goes on.',
+    'Hours, H:MM:SS or D-HH:MM:SS after which a run saves, queues again and '
+    'goes on.',
   )
 
 

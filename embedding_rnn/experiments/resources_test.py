@@ -39,7 +39,6 @@ def test_flags(parse_flags):
   parse_flags(
     resources.define_flags,
     [
-      '--cluster=local',
       '--gpus=2',
       '--memory_gb=1.5',
       '--array_parallelism=3',
@@ -50,7 +49,6 @@ def test_flags(parse_flags):
     ],
   )
   assert resources.resources_from_flags() == Resources(
-    cluster='local',
     gpus=2,
     memory_gb=1.5,
     array_parallelism=3,

@@ -8,11 +8,11 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import submitit
 
-from embedding_rnn.experiments.job import Activity, Job
+from embedding_rnn.experiments.job import Job
 from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.experiments.worker import Task
 
@@ -20,6 +20,18 @@ _UNLIMITED = 10**9  # times that a run may reach its time limit
 _SAVING_SECONDS = 180  # before the limit, a run is asked to save
 _MIN_MINUTES = 10
 _OURS = 'array error job_name open_mode output requeue signal time'.split()
+_ENDED = (
+  'BOOT_FAIL',
+  'CANCELLED',
+  'COMPLETED',
+  'DEADLINE',
+  'FAILED',
+  'NODE_FAIL',
+  'OUT_OF_MEMORY',
+  'PREEMPTED',
+  'REVOKED',
+  'TIMEOUT',
+)
 
 # After srun, with its exit status in $?. A run whose process died goes on under
 # the same id, unless Slurm ended it, or has queued it again already.
@@ -48,17 +60,33 @@ exit "$status"
 """
 
 
-def complete(resources: Resources) -> dict[str, Any]:
-  """What `resources` leaves open.
+class Activity(NamedTuple):
+  """What Slurm says of a run.
 
-  Raises:
-    ValueError: for resources that no job can have, or if there is no Slurm.
+  Attributes:
+    state: in its words: 'PENDING', 'RUNNING', 'FAILED' and so on.
+    host: where it runs, or ran.
+    seconds_left: of its time limit; None: it has none, or does not run.
+    reason: why it is in this state.
   """
+
+  state: str
+  host: str = ''
+  seconds_left: float | None = None
+  reason: str = ''
+
+  @property
+  def is_live(self) -> bool:
+    """Whether Slurm will still do something for the run."""
+    return self.state not in _ENDED
+
+
+def check_resources(resources: Resources) -> None:
+  """Raises ValueError if no job can have them, or there is no Slurm."""
   if not shutil.which('sbatch') or not shutil.which('srun'):
     raise ValueError(
-      '--cluster=slurm: there is no Slurm here (no sbatch on the PATH). Submit '
-      'on a login node of the cluster; or use --cluster=local for a job on '
-      'this machine, or --local=true to train right here.'
+      '--local=false: there is no Slurm here (no sbatch on the PATH). Submit '
+      'on a login node of the cluster, or use --local=true to train right here.'
     )
   if resources.time_minutes < _MIN_MINUTES:
     raise ValueError(
@@ -76,7 +104,6 @@ def complete(resources: Resources) -> dict[str, Any]:
       f'--memory_gb={resources.memory_gb}: expected more than 0; leave it out '
       "for the cluster's default."
     )
-  return {'gpus': 1 if resources.gpus is None else resources.gpus}
 
 
 def _name(option: str) -> str:
@@ -127,7 +154,7 @@ def _executor(job: Job, run_names: Sequence[str]) -> submitit.SlurmExecutor:
   }
   optional = {
     'partition': resources.partition,
-    'gpus_per_node': resources.gpus or None,
+    'gpus_per_node': 1 if resources.gpus is None else resources.gpus or None,
     'mem': resources.memory_gb and f'{round(resources.memory_gb * 1024)}M',
   }
   executor.update_parameters(

@@ -1,14 +1,16 @@
 """Tests with pretended Slurm commands; submission_test.py has a real one."""
 
 import json
+import re
 import shlex
 import subprocess
 
 import pytest
 
 from embedding_rnn.experiments import slurm
-from embedding_rnn.experiments.job import Activity, Settings, create_job
+from embedding_rnn.experiments.job import Settings, create_job
 from embedding_rnn.experiments.resources import Resources
+from embedding_rnn.experiments.slurm import Activity
 from embedding_rnn.model.hparams import default_hps
 
 
@@ -45,17 +47,26 @@ def make_job(tmp_path):
 
 def test_there_is_no_slurm(monkeypatch):
   monkeypatch.setenv('PATH', '/nowhere')
-  with pytest.raises(ValueError, match=r'no Slurm here.*--cluster=local'):
-    slurm.complete(Resources())
+  with pytest.raises(ValueError, match=r'no Slurm here.*--local=true'):
+    slurm.check_resources(Resources())
 
 
 def test_a_time_that_leaves_none_to_train(commands):
   for name in ('sbatch', 'srun'):
     commands(name)
   with pytest.raises(ValueError, match='5 minutes: expected at least 10'):
-    slurm.complete(Resources(time_minutes=5))
-  assert slurm.complete(Resources()) == {'gpus': 1}
-  assert slurm.complete(Resources(gpus=0)) == {'gpus': 0}
+    slurm.check_resources(Resources(time_minutes=5))
+  slurm.check_resources(Resources())
+
+
+@pytest.mark.parametrize(('gpus', 'options'), [(None, ['1']), (0, [])])
+def test_number_of_gpus(commands, make_job, gpus, options):
+  commands('srun')
+  commands('sbatch', 'echo Submitted batch job 41')
+  job = make_job(gpus=gpus)
+  slurm.submit(job, ['c'])
+  script = (job.logs / '41_submission.sh').read_text()
+  assert re.findall(r'#SBATCH --gpus-per-node=(.*)', script) == options
 
 
 def test_what_sbatch_gets(commands, make_job):
@@ -215,6 +226,6 @@ def test_options_that_every_job_has(commands, option):
   for name in ('sbatch', 'srun'):
     commands(name)
   with pytest.raises(ValueError, match=f'--slurm={option}: expected'):
-    slurm.complete(Resources(slurm=(option,)))
+    slurm.check_resources(Resources(slurm=(option,)))
   with pytest.raises(ValueError, match=r'--memory_gb=0\.0'):
-    slurm.complete(Resources(memory_gb=0.0))
+    slurm.check_resources(Resources(memory_gb=0.0))

@@ -1,4 +1,4 @@
-"""How it stands with the runs of a job: scheduler, events and run folders."""
+"""How it stands with the runs of a job: Slurm, events and run folders."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import NamedTuple
 from rich.table import Table
 from rich.text import Text
 
-from embedding_rnn.experiments.job import Activity, History, Job
-from embedding_rnn.experiments.schedulers import SCHEDULERS
+from embedding_rnn.experiments import slurm
+from embedding_rnn.experiments.events import History
+from embedding_rnn.experiments.job import Job
+from embedding_rnn.experiments.slurm import Activity
 from embedding_rnn.training import progress
 from embedding_rnn.utils import cli
 from embedding_rnn.utils.files import DamagedFileError
@@ -22,8 +24,8 @@ REQUEUED = 'REQUEUED'  # saved or died, and waits to go on
 DIED = 'DIED'  # its process is gone, and only `wait` would start it again
 FAILED = 'FAILED'  # for good
 CANCELLED = 'CANCELLED'
-UNKNOWN = 'UNKNOWN'  # the scheduler does not answer
-# All other states are the scheduler's own, and may change by themselves.
+UNKNOWN = 'UNKNOWN'  # Slurm does not answer
+# All other states are Slurm's own, and may change by themselves.
 OVER = (FINISHED, DIED, FAILED, CANCELLED)
 
 _NOTE_WIDTH = 160  # characters
@@ -62,7 +64,7 @@ def read_status(
 ) -> list[RunStatus]:
   """How it stands with runs of a job, all if none are named."""
   try:
-    activities, problem = SCHEDULERS[job.resources.cluster].activities(job), ''
+    activities, problem = slurm.activities(job), ''
   except ConnectionError as error:
     activities, problem = {}, str(error)
   return [
@@ -89,7 +91,7 @@ def _read_run(
       to_go = saved.seconds / saved.step * (hps.num_steps - step)
   state = _state(job, history, is_finished, activity, problem)
   if state == CANCELLED and not history.is_cancelled:
-    # By the scheduler's own command, which the scheduler will forget.
+    # By scancel, which Slurm will forget.
     job.record(name, 'cancel')
   activity = activity or Activity(state)
   reason = '' if state == CANCELLED else activity.reason

@@ -2,9 +2,10 @@ import shutil
 
 import pytest
 
-from embedding_rnn.experiments.job import Activity, Settings, create_job
+from embedding_rnn.experiments import status
+from embedding_rnn.experiments.job import Settings, create_job
 from embedding_rnn.experiments.resources import Resources
-from embedding_rnn.experiments.schedulers import SCHEDULERS
+from embedding_rnn.experiments.slurm import Activity
 from embedding_rnn.experiments.status import (
   DIED,
   FINISHED,
@@ -19,8 +20,8 @@ from embedding_rnn.training.progress import State
 from embedding_rnn.utils.files import DamagedFileError
 
 
-class Scheduler:
-  """A scheduler that says what it is told to."""
+class PretendedSlurm:
+  """It says what it is told to."""
 
   def __init__(self):
     self.activity = self.problem = None
@@ -32,10 +33,10 @@ class Scheduler:
 
 
 @pytest.fixture
-def scheduler(monkeypatch):
-  scheduler = Scheduler()
-  monkeypatch.setitem(SCHEDULERS, 'slurm', scheduler)
-  return scheduler
+def slurm(monkeypatch):
+  slurm = PretendedSlurm()
+  monkeypatch.setattr(status, 'slurm', slurm)
+  return slurm
 
 
 @pytest.fixture
@@ -100,39 +101,39 @@ _STOP = ('stop', {})
     ),
   ],
 )
-def test_states(events, activity, state, job, scheduler):
+def test_states(events, activity, state, job, slurm):
   for event, metadata in events:
     job.record('a', event, **metadata)
-  scheduler.activity = activity and Activity(activity)
+  slurm.activity = activity and Activity(activity)
   assert read(job).state == state
 
 
-def test_a_run_under_way(job, scheduler, monkeypatch):
+def test_a_run_under_way(job, slurm, monkeypatch):
   job.record('a', 'submit', id='1')
   for _ in range(3):
     job.record('a', 'start', host='old')
-  scheduler.activity = Activity('RUNNING', 'node', 3600.0)
+  slurm.activity = Activity('RUNNING', 'node', 3600.0)
   set_progress(monkeypatch, job, step=50, best_cost=1.5, seconds=10.0)
   assert read(job) == RunStatus(
     'a', 'RUNNING', 55, 100, 1.5, 45 * 10 / 50, 3600.0, 'node', 2, ''
   )
 
 
-def test_a_finished_run_whatever_slurm_says(job, scheduler, monkeypatch):
+def test_a_finished_run_whatever_slurm_says(job, slurm, monkeypatch):
   set_progress(monkeypatch, job, step=100, evaluated_step=100, best_cost=1.0)
-  scheduler.activity = Activity('FAILED', 'node', None, 'NodeDown')
+  slurm.activity = Activity('FAILED', 'node', None, 'NodeDown')
   assert read(job).state == FINISHED and not read(job).note
   job.runs['a'].num_steps = 200  # more than it was once to do
   assert read(job).state == DIED
 
 
-def test_damage_and_silence_do_not_break_the_table(job, scheduler, monkeypatch):
+def test_damage_and_silence_do_not_break_the_table(job, slurm, monkeypatch):
   set_progress(monkeypatch, job, error=DamagedFileError('run.json is damaged'))
-  scheduler.activity = Activity('RUNNING', 'node')
+  slurm.activity = Activity('RUNNING', 'node')
   assert (
     read(job).note == 'run.json is damaged' and read(job).state == 'RUNNING'
   )
-  scheduler.problem = 'squeue failed'
+  slurm.problem = 'squeue failed'
   assert read(job).state == UNKNOWN
   set_progress(monkeypatch, job, step=1)
   assert read(job).note == 'squeue failed'
@@ -141,8 +142,8 @@ def test_damage_and_silence_do_not_break_the_table(job, scheduler, monkeypatch):
   assert 'squeue failed' in str(table.columns[-1]._cells[0])
 
 
-def test_a_run_whose_folder_is_missing(job, scheduler):
-  scheduler.activity = Activity('PENDING', reason='Priority')
+def test_a_run_whose_folder_is_missing(job, slurm):
+  slurm.activity = Activity('PENDING', reason='Priority')
   assert read(job).step == 0 and read(job).note == 'Priority'
   shutil.rmtree(job.folder / 'runs')
   assert read(job).state == 'PENDING'

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import shutil
 from collections.abc import Collection, Mapping
 
 from absl import logging
 
+from embedding_rnn.experiments import slurm
 from embedding_rnn.experiments.job import (
   JOBS,
   Job,
@@ -16,10 +18,8 @@ from embedding_rnn.experiments.job import (
   create_job,
   list_jobs,
   read_job,
-  remove_job,
 )
 from embedding_rnn.experiments.resources import Resources
-from embedding_rnn.experiments.schedulers import SCHEDULERS
 from embedding_rnn.experiments.status import OVER, read_status
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.training import checkpoints, progress
@@ -87,10 +87,9 @@ def submit(
     FileExistsError: if a run is in another job that is not at an end.
     BlockingIOError: if a process is training one of the runs.
     DamagedFileError: if a file of a run is damaged.
-    ConnectionError: if the scheduler of another job does not answer.
+    ConnectionError: if Slurm does not answer.
   """
-  scheduler = SCHEDULERS[resources.cluster]
-  resources = dataclasses.replace(resources, **scheduler.complete(resources))
+  slurm.check_resources(resources)
   settings = _with_absolute_paths(settings)
   root = pathlib.Path(settings.log_root)
   plan = {
@@ -107,9 +106,9 @@ def submit(
     left_behind = _expect_idle(root, plan)
     job = create_job(experiment, plan, settings, resources)
     try:
-      scheduler.submit(job, list(plan))
+      slurm.submit(job, list(plan))
     except BaseException:
-      remove_job(job)
+      shutil.rmtree(job.folder)
       raise
     for other, name in left_behind:
       other.record(name, 'cancel', message=f'goes on in {job.name}')

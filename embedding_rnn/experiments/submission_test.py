@@ -1,4 +1,4 @@
-"""Whole jobs, on this machine and on a Slurm of one machine."""
+"""Whole jobs, on a Slurm of one machine."""
 
 import os
 import pathlib
@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from embedding_rnn.conftest import wait_until
-from embedding_rnn.experiments import local, submission
+from embedding_rnn.experiments import slurm, submission
 from embedding_rnn.experiments.job import Settings, list_jobs, read_job
 from embedding_rnn.experiments.resources import Resources
-from embedding_rnn.experiments.schedulers import SCHEDULERS
 from embedding_rnn.experiments.status import (
   CANCELLED,
   DIED,
@@ -27,7 +26,6 @@ from embedding_rnn.experiments.status import (
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.training import checkpoints, training
 from embedding_rnn.training.trained_run_test import make_data
-from embedding_rnn.utils import locks
 
 _ROOT = pathlib.Path(__file__).parents[2]
 # Steps of milliseconds, and enough of them to be interrupted.
@@ -57,7 +55,7 @@ def settings(data_dir, tmp_path):
     job = read_job(folder)
     for name in job.runs:
       job.record(name, 'cancel')
-    SCHEDULERS[job.resources.cluster].cancel(job, list(job.runs))
+    slurm.cancel(job, list(job.runs))
 
 
 @pytest.fixture(scope='module')
@@ -78,7 +76,7 @@ def last_weights(run_folder):
 
 
 def assert_ended_as(job, expected):
-  for name in job.runs:
+  for name in expected:
     weights = last_weights(job.run_folder(name))
     assert weights.keys() == expected[name].keys()
     for key, array in weights.items():
@@ -109,63 +107,16 @@ def statuses(job):
   return {status.name: status for status in read_status(job)}
 
 
-@pytest.mark.slow
-def test_a_job_on_this_machine(settings, expected_weights):
-  plan = make_plan(2)
-  plan['long'] = make_plan(1, 'num_steps=1000000')['run_0']
-  resources = Resources(cluster='local', array_parallelism=3, gpus=0)
-  job = submission.submit('sweep', plan, settings, resources)
-  with pytest.raises(FileExistsError, match=rf'in {job.name}; wait for it'):
-    submission.submit('other', make_plan(1), settings, resources)
-
-  wait_until(lambda: is_under_way(job, 'run_0'))
-  # With its scheduler alive it would go on by itself.
-  os.kill(locks.process_in(job.folder / 'scheduler.lock'), signal.SIGKILL)
-  os.kill(training_process(job, 'run_0'), signal.SIGKILL)
-  wait_until(lambda: statuses(job)['run_0'].state == DIED)
-  waiting = command('wait', str(job.folder))
-  wait_until(lambda: is_under_way(job, 'long'))
-  with command('cancel', str(job.folder), 'long') as cancelling:
-    assert 'Cancelled: long' in cancelling.communicate()[0]
-  output, _ = waiting.communicate(timeout=300)
-  assert waiting.returncode == 1
-  assert 'Submitted again: run_0' in output
-  assert '1 of 3 runs are not finished: long' in output
-
-  ends = {name: status.state for name, status in statuses(job).items()}
-  assert ends == {
-    'run_0': FINISHED,
-    'run_1': FINISHED,
-    'long': CANCELLED,
-  }
-  assert statuses(job)['run_0'].num_restarts == 1
-  assert statuses(job)['run_1'].num_restarts == 0
-  del job.runs['long']
-  assert_ended_as(job, expected_weights)
-  assert submission.submit('sweep', make_plan(2), settings, resources) is None
-  with pytest.raises(ValueError, match=r'run_0: .*z_size was 2, is 3'):
-    changed = make_plan(1, 'z_size=3')
-    submission.submit('sweep', changed, settings, resources)
+@pytest.fixture
+def found(monkeypatch):
+  """Slurm's commands are found, though not called."""
+  monkeypatch.setattr('shutil.which', lambda program: program)
 
 
-@pytest.mark.slow
-def test_an_error_that_would_come_again_is_not_tried_again(settings):
-  plan = make_plan(1, 'learning_rate=1e30,num_steps=60')
-  resources = Resources(cluster='local', gpus=0)
-  job = submission.submit('sweep', plan, settings, resources)
-  with command('wait', str(job.folder)) as waiting:
-    output, _ = waiting.communicate(timeout=300)
-  assert waiting.returncode == 1 and 'NonFiniteCostError' in output
-  status = statuses(job)['run_0']
-  assert status.state == FAILED and status.num_restarts == 0
-  with command('logs', str(job.folder), 'run_0') as logs:
-    assert 'NonFiniteCostError' in logs.communicate()[0]
-
-
-def test_refusals_leave_nothing_behind(settings, monkeypatch, tmp_path):
-  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
-  with pytest.raises(ValueError, match='--gpus=1: this machine has 0'):
-    resources = Resources(cluster='local', gpus=1)
+@pytest.mark.usefixtures('found')
+def test_refusals_leave_nothing_behind(settings, tmp_path):
+  with pytest.raises(ValueError, match='5 minutes: expected at least 10'):
+    resources = Resources(time_minutes=5)
     submission.submit('sweep', make_plan(1), settings, resources)
   assert not (tmp_path / 'logs').exists()
 
@@ -175,24 +126,40 @@ def test_refusals_leave_nothing_behind(settings, monkeypatch, tmp_path):
     checkpoints.locked(folder),
     pytest.raises(BlockingIOError, match='trained by another process'),
   ):
-    resources = Resources(cluster='local')
-    submission.submit('sweep', make_plan(1), settings, resources)
+    submission.submit('sweep', make_plan(1), settings, Resources())
   assert not (tmp_path / 'logs' / 'jobs').exists()
 
 
+@pytest.mark.usefixtures('found')
 def test_what_cannot_be_submitted_leaves_no_job(settings, monkeypatch):
   def fail(job, run_names):
     raise ValueError('no such partition')
 
-  monkeypatch.setattr(local, 'submit', fail)
+  monkeypatch.setattr(slurm, 'submit', fail)
   with pytest.raises(ValueError, match='no such partition'):
-    resources = Resources(cluster='local')
-    submission.submit('sweep', make_plan(1), settings, resources)
+    submission.submit('sweep', make_plan(1), settings, Resources())
   assert list_jobs(settings.log_root) == []
 
 
+@pytest.mark.usefixtures('found')
+def test_what_one_job_left_behind_goes_on_in_the_next(settings, monkeypatch):
+  live = {}
+  monkeypatch.setattr(slurm, 'submit', lambda job, run_names: None)
+  monkeypatch.setattr(slurm, 'activities', lambda job: live)
+  job = submission.submit('sweep', make_plan(2), settings, Resources())
+  live['run_0'] = slurm.Activity('RUNNING')
+  with pytest.raises(FileExistsError, match=rf'RUNNING in {job.name}; wait'):
+    submission.submit('other', make_plan(1), settings, Resources())
+  live.clear()
+  assert statuses(job)['run_0'].state == DIED
+  other = submission.submit('other', make_plan(1), settings, Resources())
+  ends = statuses(job)
+  assert ends['run_0'].state == CANCELLED and ends['run_1'].state == DIED
+  assert ends['run_0'].note == f'goes on in {other.name}'
+
+
 @pytest.fixture(scope='module')
-def slurm(tmp_path_factory):
+def one_machine(tmp_path_factory):
   """Starts a Slurm of one machine with two pretended GPUs."""
   for program in ('slurmctld', 'slurmd', 'munged', 'sbatch'):
     if not shutil.which(program):
@@ -233,21 +200,26 @@ def batch_process(array_id):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures('slurm')
+@pytest.mark.usefixtures('one_machine')
 def test_a_job_array_on_slurm(settings, expected_weights):
   resources = Resources(cpus=1, gpus=1, array_parallelism=2)
-  job = submission.submit('sweep', make_plan(4), settings, resources)
+  plan = {'long': make_plan(1, 'num_steps=1000000')['run_0'], **make_plan(4)}
+  job = submission.submit('sweep', plan, settings, resources)
   ids = {name: job.history(name).ids[0] for name in job.runs}
   main_id = ids['run_0'].partition('_')[0]
-  assert list(ids.values()) == [f'{main_id}_{i}' for i in range(4)]
+  assert list(ids.values()) == [f'{main_id}_{i}' for i in range(5)]
   with pytest.raises(FileExistsError, match=rf'in {job.name}; wait for it'):
     submission.submit('other', make_plan(1), settings, resources)
   # Not by the command: while it starts, runs of a fast machine end.
   states = [status.state for status in read_status(job)]
   assert states.count('PENDING') >= 2
   waiting = command('wait', str(job.folder))
+  cancelling = []
 
   interruptions = {
+    'long': lambda: cancelling.append(
+      command('cancel', str(job.folder), 'long')
+    ),
     'run_0': lambda: os.kill(training_process(job, 'run_0'), signal.SIGKILL),
     # As Slurm does before the time limit and before preemption; by scancel, it
     # may take half a minute, for it tries again while other tasks end.
@@ -262,20 +234,43 @@ def test_a_job_array_on_slurm(settings, expected_weights):
     interruptions.pop(name)()
 
   output, _ = waiting.communicate(timeout=600)
-  assert waiting.returncode == 0, output
+  assert waiting.returncode == 1, output
+  assert '1 of 5 runs are not finished: long' in output
+  assert 'Cancelled: long' in cancelling[0].communicate()[0]
   assert 'Submitted again: run_2' in output
   assert_ended_as(job, expected_weights)
-  assert {status.state for status in read_status(job)} == {FINISHED}
-  starts = [job.history(name).num_starts for name in job.runs]
+  ends = [status.state for status in read_status(job)]
+  assert ends == [CANCELLED, *4 * [FINISHED]]
+  restarts = [status.num_restarts for status in read_status(job)]
   deaths = [job.history(name).num_deaths for name in job.runs]
-  assert starts == [2, 2, 2, 1] and deaths[0] == 1 and deaths[1] == 0
+  assert restarts == [0, 1, 1, 1, 0] and deaths[:3] == [0, 1, 0]
   assert job.history('run_2').ids[-1] not in ids.values()
   with command('status', str(job.folder)) as status:
     assert status.communicate()[0].count('2400/2400') == 4
 
+  assert submission.submit('sweep', make_plan(2), settings, resources) is None
+  with pytest.raises(ValueError, match=r'run_0: .*z_size was 2, is 3'):
+    changed = make_plan(1, 'z_size=3')
+    submission.submit('sweep', changed, settings, resources)
+
 
 @pytest.mark.slow
-@pytest.mark.usefixtures('slurm')
+@pytest.mark.usefixtures('one_machine')
+def test_an_error_that_would_come_again_is_not_tried_again(settings):
+  plan = make_plan(1, 'learning_rate=1e30,num_steps=60')
+  resources = Resources(cpus=1, gpus=1)
+  job = submission.submit('sweep', plan, settings, resources)
+  with command('wait', str(job.folder)) as waiting:
+    output, _ = waiting.communicate(timeout=300)
+  assert waiting.returncode == 1 and 'NonFiniteCostError' in output
+  status = statuses(job)['run_0']
+  assert status.state == FAILED and status.num_restarts == 0
+  with command('logs', str(job.folder), 'run_0') as logs:
+    assert 'NonFiniteCostError' in logs.communicate()[0]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('one_machine')
 def test_cancel_on_slurm(settings):
   plan = make_plan(2, 'num_steps=1000000')
   resources = Resources(cpus=1, gpus=2)
@@ -290,7 +285,7 @@ def test_cancel_on_slurm(settings):
   assert ends == {CANCELLED}
 
 
-@pytest.mark.usefixtures('slurm')
+@pytest.mark.usefixtures('one_machine')
 def test_slurm_refuses(settings):
   with pytest.raises(ValueError, match=r'invalid partition.*--partition'):
     resources = Resources(partition='nowhere')

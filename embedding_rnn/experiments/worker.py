@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging as python_logging
 import pathlib
 import shutil
@@ -16,7 +15,6 @@ from absl import flags, logging
 from embedding_rnn.experiments.job import Settings, read_job
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.training import checkpoints
-from embedding_rnn.utils import locks
 
 if TYPE_CHECKING:
   from embedding_rnn.training.trained_run import Run
@@ -70,38 +68,34 @@ class Task:
     job = read_job(job_folder)
     env = submitit.JobEnvironment()
     _set_up_process()
-    with contextlib.ExitStack() as stack:
-      if env.cluster == 'local':
-        stack.enter_context(locks.exclusive(job.lock_path(run_name)))
-      if job.history(run_name).is_cancelled:
-        return
-      if env.global_rank == 0:
-        job.record(run_name, 'start', id=env.job_id, host=env.hostname)
-      try:
-        train_run(
-          run_name,
-          job.runs[run_name],
-          job.settings,
-          resume=checkpoints.is_run(job.run_folder(run_name)),
-        )
-      except SystemExit as stop:
-        # With several tasks, another one's end may be behind the signal.
-        if stop.code == _TERMINATED and env.num_tasks == 1:
-          job.record(run_name, 'stop')
-        raise
-      except Exception as error:
-        is_final = isinstance(error, _FINAL_ERRORS)
-        message = f'{type(error).__name__}: {error}'
-        job.record(run_name, 'error', message=message, final=is_final)
-        raise
+    if job.history(run_name).is_cancelled:
+      return
+    if env.global_rank == 0:
+      job.record(run_name, 'start', id=env.job_id, host=env.hostname)
+    try:
+      train_run(
+        run_name,
+        job.runs[run_name],
+        job.settings,
+        resume=checkpoints.is_run(job.run_folder(run_name)),
+      )
+    except SystemExit as stop:
+      # With several tasks, another one's end may be behind the signal.
+      if stop.code == _TERMINATED and env.num_tasks == 1:
+        job.record(run_name, 'stop')
+      raise
+    except Exception as error:
+      is_final = isinstance(error, _FINAL_ERRORS)
+      message = f'{type(error).__name__}: {error}'
+      job.record(run_name, 'error', message=message, final=is_final)
+      raise
 
   def checkpoint(
     self, job_folder: str, run_name: str
   ) -> submitit.helpers.DelayedSubmission:
     """What submitit is to queue again, after a signal and a save."""
     read_job(job_folder).record(run_name, 'stop')
-    env = submitit.JobEnvironment()
-    if env.cluster == 'slurm' and not shutil.which('scontrol'):
+    if not shutil.which('scontrol'):
       # In a container without Slurm; the script around it can do it.
       raise SystemExit(_TERMINATED)
     return submitit.helpers.DelayedSubmission(self, job_folder, run_name)

@@ -8,22 +8,16 @@ import fcntl
 import os
 import pathlib
 import platform
-import time
 from collections.abc import Iterator
-from typing import TextIO
 
 
 @contextlib.contextmanager
-def exclusive(path: pathlib.Path, wait: bool = True) -> Iterator[TextIO]:
+def exclusive(path: pathlib.Path, wait: bool = True) -> Iterator[None]:
   """Keeps other processes out of blocks of the same path.
 
   Args:
     path: a file for this alone; made if it is not there.
     wait: until no other process is in such a block.
-
-  Yields:
-    The file. A process that inherits it has the lock, too, and keeps it when
-    this one leaves the block; `sign` the file for it.
 
   Raises:
     BlockingIOError: without `wait`, if there is another process; its `strerror`
@@ -36,38 +30,10 @@ def exclusive(path: pathlib.Path, wait: bool = True) -> Iterator[TextIO]:
       file.seek(0)
       holder = file.read().strip()
       raise BlockingIOError(errno.EAGAIN, holder, str(path)) from error
-    sign(file, os.getpid())
-    yield file
-
-
-def sign(file: TextIO, process: int) -> None:
-  """Says which process has the lock of `exclusive`."""
-  file.truncate(0)
-  file.write(f'process {process} on {platform.node()}')
-  file.flush()
-
-
-def process_in(path: pathlib.Path) -> int | None:
-  """The id of the process that is in a block of `exclusive`, or None.
-
-  It may have been started on another machine.
-  """
-  try:
-    file = path.open()
-  except FileNotFoundError:
-    return None
-  with file:
-    while True:
-      try:
-        # A process that wants to get in waits, so it is not turned away.
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-      except BlockingIOError:
-        file.seek(0)
-        if text := file.read():
-          return int(text.removeprefix('process ').partition(' ')[0])
-        time.sleep(0.01)  # It is just writing its id.
-      else:
-        return None
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {platform.node()}')
+    file.flush()
+    yield
 
 
 class Claims:
