@@ -300,11 +300,7 @@ _FRAMES = np.zeros([3, 2, 16], np.float32)
       [60] * 3,
       'audio has nan at row 1, sample 7; expected finite',
     ),
-    (
-      _bad(_AUDIO, (2, 0), -np.inf),
-      [60] * 3,
-      'audio has -inf at row 2',
-    ),
+    (_bad(_AUDIO, (2, 0), -np.inf), [60] * 3, 'audio has -inf at row 2'),
     (
       _bad(_AUDIO, (2, 0), 99.0),
       [60] * 3,

@@ -103,9 +103,7 @@ with locks.exclusive(job.lock_path(launched[0])):
 @pytest.fixture
 def job(make_job, tmp_path):
   script = _TASK.format(
-    python=sys.executable,
-    root=package_root(),
-    root_logs=tmp_path / 'logs',
+    python=sys.executable, root=package_root(), root_logs=tmp_path / 'logs'
   )
   job = make_job(script, max_restarts=1)
   local.submit(job, list(job.runs))
@@ -148,10 +146,7 @@ def test_a_killed_scheduler_leaves_its_tasks(job):
 def test_a_job_of_another_machine(make_job, monkeypatch):
   job = make_job('true')
   monkeypatch.setattr('platform.node', lambda: 'elsewhere')
-  for function in (
-    local.activities,
-    lambda j: local.cancel(j, []),
-  ):
+  for function in (local.activities, lambda j: local.cancel(j, [])):
     with pytest.raises(ConnectionError, match=f'is on {job.host}.*elsewhere'):
       function(job)
 

@@ -133,11 +133,7 @@ def test_a_job_on_this_machine(settings, expected_weights):
   assert '1 of 3 runs are not finished: long' in output
 
   ends = {name: status.state for name, status in statuses(job).items()}
-  assert ends == {
-    'run_0': FINISHED,
-    'run_1': FINISHED,
-    'long': CANCELLED,
-  }
+  assert ends == {'run_0': FINISHED, 'run_1': FINISHED, 'long': CANCELLED}
   assert statuses(job)['run_0'].num_restarts == 1
   assert statuses(job)['run_1'].num_restarts == 0
   del job.runs['long']

@@ -80,11 +80,7 @@ class WaveNetAutoencoder(keras.Model):
     self.bottleneck_width = ae_bottleneck_width
     self.hop_length = ae_hop_length
     self.encoder = WaveNetEncoder(
-      ae_width,
-      ae_num_layers,
-      ae_num_stages,
-      ae_bottleneck_width,
-      ae_hop_length,
+      ae_width, ae_num_layers, ae_num_stages, ae_bottleneck_width, ae_hop_length
     )
     self.decoder = WaveNetDecoder(
       width,

@@ -76,11 +76,7 @@ def test_audio_is_what_the_codec_makes_of_the_run(run, made):
   expected = {
     (note['name'], key): _CODEC.decode(frames[i], note['pitch'])
     for i, note in enumerate(reconstructions)
-    for key, frames in (
-      ('original', notes),
-      ('made', again),
-      ('mix_0.20', mix),
-    )
+    for key, frames in (('original', notes), ('made', again), ('mix_0.20', mix))
   }
   sampled = run.sample([48, 60], **settings)
   for note, frames in zip(_of_section(summary, 'sample'), sampled, strict=True):

@@ -10,11 +10,7 @@ from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.data import notes
 
 _FOLDER = pathlib.Path(notes.__file__).parent
-NEEDED = (
-  'train_z.npy',
-  'train_pitch_one_hot.npy',
-  'train_vels_one_hot.npy',
-)
+NEEDED = ('train_z.npy', 'train_pitch_one_hot.npy', 'train_vels_one_hot.npy')
 
 
 @pytest.fixture(scope='module')
