@@ -116,9 +116,8 @@ class WaveNetAutoencoder(keras.Model):
     audio = checks.check_audio(audio, self.hop_length)
     _build(self.encoder)
     whole = audio.shape[1] // self.hop_length * self.hop_length
-    return self.encoder.encode(
-      mu_law.to_signal(mu_law.encode(audio[:, :whole]))
-    )
+    codes = mu_law.encode(audio[:, :whole])
+    return self.encoder.encode(mu_law.to_signal(codes))
 
   def log_probs(
     self, audio: npt.ArrayLike, encodings: npt.ArrayLike
