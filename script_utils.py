@@ -14,6 +14,5 @@ from embedding_rnn.utils import cli
 
 if __name__ == '__main__':
   app.run(
-    cli.report_errors(commands.main),
-    flags_parser=commands.parse_command_line,
+    cli.report_errors(commands.main), flags_parser=commands.parse_command_line
   )

@@ -37,13 +37,7 @@ _BATCH_SIZES = (1, 32)
 _FIRST, _LAST = 320, 80  # samples: 20 ms and 5 ms
 _RANGE_DB = 60.0  # what is further below a note's peak counts as lying there
 _CLICK = 0.1  # of a note's peak
-_COLUMNS = (
-  'first 20 ms, dB',
-  'decoded',
-  'error',
-  'last 5 ms, dB',
-  'decoded',
-)
+_COLUMNS = ('first 20 ms, dB', 'decoded', 'error', 'last 5 ms, dB', 'decoded')
 
 Rows = list[tuple[str, ...]]
 

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import soundfile
-import tensorflow as tf
 from absl import flags
 
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
-from embedding_rnn.data import dataset, notes, provenance
+from embedding_rnn.data import notes, provenance, writing
+from embedding_rnn.data.conftest import write_records
+from embedding_rnn.data.dataset import fit_transforms, open_dataset
 from embedding_rnn.data.notes import FAMILY_NAMES
 from embedding_rnn.data.preparation.base import Labels
 from embedding_rnn.data.preparation.sources import EmbeddedNotes
@@ -37,28 +38,20 @@ def tiny_collection(notes_per_split=12) -> notes.NoteCollection:
       for split in range(3)
     ]
   )
-  return dataclasses.replace(
-    whole,
-    frames=whole.frames[rows],
-    midi_pitch=whole.midi_pitch[rows],
-    velocity=whole.velocity[rows],
-    instrument_ids=whole.instrument_ids[rows],
-    family_ids=whole.family_ids[rows],
-    split=whole.split[rows],
-    original_rows=np.zeros(0, np.int64),
-  )
+  some = {name: getattr(whole, name)[rows] for name in writing.Notes._fields}
+  return dataclasses.replace(whole, original_rows=np.zeros(0, int), **some)
 
 
 def tiny_run(data_dir, **overrides) -> trained_run.Run:
   """A run of the least size, with weights as at the start of training."""
   hps = default_hps().parse(TINY).override_from_dict(overrides)
-  data = dataset.open_dataset(data_dir, hps)
+  data = open_dataset(data_dir, hps)
   info = provenance.describe_dataset(data, split_seed=0) | {'seed': 0}
   return trained_run.Run(
     folder='',
     hps=hps,
     model=Model(hps),
-    transforms=dataset.fit_transforms(data, hps),
+    transforms=fit_transforms(data, hps),
     info=info,
     step=0,
     costs={},
@@ -92,6 +85,12 @@ def tiny_data_dir(tmp_path_factory):
 def run(tiny_data_dir):
   """A tiny run of `tiny_data_dir`."""
   return tiny_run(tiny_data_dir)
+
+
+@pytest.fixture(scope='session')
+def dataset(run):
+  """The data of `run`; not to be changed."""
+  return run.open_dataset()
 
 
 @pytest.fixture(scope='session')
@@ -147,34 +146,6 @@ def fabricated_notes(testdata):
 
 
 @pytest.fixture(scope='session')
-def write_records():
-  """A function that writes a file of TFRecords, each of values by name."""
-  return _write_records
-
-
-def _write_records(path, *records):
-  with tf.io.TFRecordWriter(str(path)) as file:
-    for values in records:
-      features = {name: _feature(value) for name, value in values.items()}
-      example = tf.train.Example(features=tf.train.Features(feature=features))
-      file.write(example.SerializeToString())
-
-
-def _feature(value):
-  """Of a number, text or bytes, or a list of them."""
-  values = np.atleast_1d(value)
-  if values.dtype.kind == 'f':
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-  if values.dtype.kind == 'i':
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-  texts = [
-    bytes(text) if isinstance(text, bytes) else str(text).encode()
-    for text in values
-  ]
-  return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
-
-
-@pytest.fixture(scope='session')
 def note_folders(tmp_path_factory, fabricated_notes):
   """Sixteen notes in each of NSynth's formats; not to be changed."""
   path = tmp_path_factory.mktemp('sources')
@@ -189,7 +160,7 @@ def note_folders(tmp_path_factory, fabricated_notes):
         soundfile.write(file, note.audio, SAMPLE_RATE, 'PCM_16')
     examples = {note.name: note.features for note in some}
     (folder / 'examples.json').write_text(json.dumps(examples, indent=4))
-    _write_records(
+    write_records(
       path / 'tfrecords' / f'nsynth-{split}.tfrecord',
       *({**note.features, 'audio': note.audio} for note in some),
     )

@@ -21,14 +21,8 @@ import embedding_rnn
 from embedding_rnn.data import batches as note_batches
 from embedding_rnn.model import distribution
 from embedding_rnn.model.schedules import make_optimizer
-from embedding_rnn.training import (
-  checkpoints,
-  trainer,
-  training,
-)
-from embedding_rnn.training import (
-  step as training_step,
-)
+from embedding_rnn.training import checkpoints, trainer, training
+from embedding_rnn.training import step as training_step
 from embedding_rnn.training.trained_run_test import make_data
 from embedding_rnn.training.training import NoteObjective
 

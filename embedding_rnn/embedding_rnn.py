@@ -11,13 +11,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from embedding_rnn.model import (
-  cells,
-  decoder,
-  distribution,
-  mixture,
-  sampling,
-)
+from embedding_rnn.model import cells, decoder, distribution, mixture, sampling
 from embedding_rnn.model.hparams import HParams, check_hparams, default_hps
 from embedding_rnn.model.schedules import (
   clip_gradients,

@@ -29,11 +29,7 @@ from embedding_rnn.training.trained_run import Run, load_run
 from embedding_rnn.utils import cli, files
 
 _SCALAR = tf.TensorSpec([], tf.float32)
-_CONTROLS = {
-  'temperature': _SCALAR,
-  'temperature_2': _SCALAR,
-  'top_p': _SCALAR,
-}
+_CONTROLS = {'temperature': _SCALAR, 'temperature_2': _SCALAR, 'top_p': _SCALAR}
 _FRAMES = (
   'Notes are float32 [batch, frames, seq_width] in the original format, and '
   'encode takes them of max_seq_len frames. Pitches are MIDI numbers. In step, '

@@ -11,11 +11,7 @@ from embedding_rnn import nsynth
 from embedding_rnn.data.preparation import encoding
 from embedding_rnn.data.preparation.sources import open_source
 from embedding_rnn.experiments import report
-from embedding_rnn.nsynth.codec import (
-  WaveNetCodec,
-  choose_codec,
-  codec_of_data,
-)
+from embedding_rnn.nsynth.codec import WaveNetCodec, choose_codec, codec_of_data
 from embedding_rnn.nsynth.conftest import eagerly, tiny_hps
 from embedding_rnn.nsynth.train.training import train as train_wavenet
 from embedding_rnn.synthesize import synthesis
@@ -97,10 +93,7 @@ def test_other_codecs_are_refused_by_synthesis(folder, run):
   dataset = run.open_dataset()
   output_dir = folder / 'synthesis'
   for codec, message in (
-    (
-      WaveNetCodec(folder / 'other', averaged=True),
-      'encoded by .*, but',
-    ),
+    (WaveNetCodec(folder / 'other', averaged=True), 'encoded by .*, but'),
     (WaveNetCodec(folder / 'wavenet'), r'\(averaged.*\(raw weights'),
     (choose_codec('harmonic'), "'harmonic' would decode"),
   ):

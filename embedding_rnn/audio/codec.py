@@ -242,9 +242,7 @@ def _check_pitches(
       f'{pitches.dtype}.'
     )
   pitches = pitches.reshape(-1)
-  for row in np.flatnonzero((pitches < 0) | (pitches >= harmonics.NUM_MIDI))[
-    :1
-  ]:
+  for row in np.flatnonzero((pitches < 0) | (pitches >= harmonics.NUM_MIDI)):
     raise ValueError(
       f'midi_pitch of row {row} is {pitches[row]}; expected 0..127.'
     )

@@ -32,6 +32,11 @@ def encoded(codec, nsynth):
   return codec.encode(*nsynth)
 
 
+@pytest.fixture(scope='module')
+def decoded(codec, nsynth, encoded):
+  return codec.decode(encoded, nsynth[1])
+
+
 def _tone(midi_pitch, amplitudes, seconds=1.0):
   t = np.arange(int(seconds * 16000)) / 16000
   f0_hz = harmonics.midi_to_hz(midi_pitch)
@@ -46,41 +51,27 @@ def test_get_codec():
   codec = get_codec('harmonic')
   assert isinstance(codec, Codec)
   assert codec.name == 'harmonic'
-  assert (codec.sample_rate, codec.hop_length, codec.num_channels) == (
-    16000,
-    512,
-    16,
-  )
+  sizes = codec.sample_rate, codec.hop_length, codec.num_channels
+  assert sizes == (16000, 512, 16)
   with pytest.raises(
     ValueError, match=r"Unknown codec 'flac'; known: harmonic"
   ):
     get_codec('flac')
 
 
-def test_shapes_and_types(codec, nsynth, encoded):
+def test_shapes_and_types(encoded, decoded):
   assert encoded.shape == (16, 125, 16)
-  assert encoded.dtype == np.float32
-  audio = codec.decode(encoded, nsynth[1])
-  assert audio.shape == (16, 64000)
-  assert audio.dtype == np.float32
-  assert np.abs(audio).max() <= 1.0
+  assert decoded.shape == (16, 64000)
+  assert encoded.dtype == decoded.dtype == np.float32
+  assert np.abs(decoded).max() <= 1.0
 
 
-def test_real_notes_keep_their_spectrum(codec, nsynth, encoded):
-  audio, pitches = nsynth
-  decoded = codec.decode(encoded, pitches)
-  distances = [
-    metrics.log_spectral_distance(original, made)
-    for original, made in zip(audio, decoded, strict=True)
-  ]
+def test_real_notes_keep_their_spectrum_and_loudness(nsynth, decoded):
+  pairs = list(zip(nsynth[0], decoded, strict=True))
+  distances = [metrics.log_spectral_distance(*pair) for pair in pairs]
   assert np.mean(distances) <= 1.98
-
-
-def test_real_notes_keep_their_loudness(codec, nsynth, encoded):
-  audio, pitches = nsynth
-  decoded = codec.decode(encoded, pitches)
-  for original, made in zip(audio, decoded, strict=True):
-    assert metrics.loudness_error_db(original, made) < 3.0
+  for pair in pairs:
+    assert metrics.loudness_error_db(*pair) < 3.0
 
 
 def _level_db(audio):
@@ -149,7 +140,8 @@ def test_any_frames_begin_and_end_with_nothing(codec, num_frames, midi_pitch):
 
 
 def test_only_the_edges_are_shaped(monkeypatch, encoded):
-  levels = codec_lib.frames_to_features(encoded[6], 60, codec_lib._load_map())
+  linear_map = codec_lib.load_linear_map()
+  levels = codec_lib.frames_to_features(encoded[6], 60, linear_map)
   shaped = harmonic_synthesis.synthesise(levels, 60)
   monkeypatch.setattr(harmonic_synthesis, '_shape_edges', lambda *_: None)
   plain = harmonic_synthesis.synthesise(levels, 60)
@@ -157,10 +149,8 @@ def test_only_the_edges_are_shaped(monkeypatch, encoded):
   assert (np.abs(shaped) <= np.abs(plain)).all()
 
 
-def test_real_notes_keep_their_attacks(codec, nsynth, encoded):
-  audio, pitches = nsynth
-  decoded = codec.decode(encoded, pitches)
-  errors = _level_db(decoded[:, :320]) - _level_db(audio[:, :320])
+def test_real_notes_keep_their_attacks(nsynth, decoded):
+  errors = _level_db(decoded[:, :320]) - _level_db(nsynth[0][:, :320])
   assert np.median(np.abs(errors)) <= 3.0
 
 
@@ -170,9 +160,10 @@ def test_decodes_at_the_pitch_asked_for(codec, encoded, midi_pitch):
   assert abs(metrics.pitch_error_cents(audio, midi_pitch)) < 5.0
 
 
-def test_batch_and_single_notes_give_the_same_bytes(codec, nsynth, encoded):
+def test_batch_and_single_notes_give_the_same_bytes(
+  codec, nsynth, encoded, decoded
+):
   audio, pitches = nsynth
-  decoded = codec.decode(encoded, pitches)
   for row in (0, 7, 15):
     frames = codec.encode(audio[row], int(pitches[row]))
     assert frames.tobytes() == encoded[row].tobytes()
@@ -300,11 +291,7 @@ _FRAMES = np.zeros([3, 2, 16], np.float32)
       [60] * 3,
       'audio has nan at row 1, sample 7; expected finite',
     ),
-    (
-      _bad(_AUDIO, (2, 0), -np.inf),
-      [60] * 3,
-      'audio has -inf at row 2',
-    ),
+    (_bad(_AUDIO, (2, 0), -np.inf), [60] * 3, 'audio has -inf at row 2'),
     (
       _bad(_AUDIO, (2, 0), 99.0),
       [60] * 3,

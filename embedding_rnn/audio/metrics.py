@@ -91,13 +91,8 @@ def mean_loudness_error_db(
 ) -> float:
   """Mean difference of the mean loudness curves of two sets, in dB.
 
-  For sets whose notes do not belong together in pairs.
-
-  Args:
-    references: [N, samples].
-    estimates: [M, samples].
-    range_db: what lies further below the references' loudest frame counts as
-      lying there.
+  As `loudness_error_db`, for sets [N, samples] and [M, samples] whose notes do
+  not belong together in pairs.
   """
   originals, made = loudness_db(references), loudness_db(estimates)
   floor = originals.max() - range_db

@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -113,19 +113,9 @@ def open_frames(path: str, num_frames: int, num_channels: int) -> np.memmap:
 
 
 def open_one_hots(path: str, width: int, frames: np.memmap) -> np.memmap:
-  """Opens one-hots `[N, width]` and checks every row.
+  """As `open_frames`, of one-hots `[N, width]` that belong to some frames.
 
-  Args:
-    path: the .npy file.
-    width: the length of a one-hot.
-    frames: the embeddings that they belong to.
-
-  Returns:
-    The array.
-
-  Raises:
-    FileNotFoundError: if there is no such file.
-    ValueError: for another shape, or rows that are not all 0 but for one 1.
+  Every row is to be all 0 but for one 1.
   """
   array = open_array(
     path,
@@ -159,19 +149,10 @@ def open_one_hots(path: str, width: int, frames: np.memmap) -> np.memmap:
 def read_ids(
   path: str, frames: np.memmap, limit: int, meaning: str
 ) -> np.ndarray | None:
-  """Reads one small whole number for each note, if the file is there.
+  """Reads ints `[N]` from 0 to `limit - 1`, or None if there is no such file.
 
-  Args:
-    path: the .npy file.
-    frames: the embeddings that they belong to.
-    limit: the numbers are from 0 to `limit - 1`.
-    meaning: what they are, for the errors.
-
-  Returns:
-    An int64 array `[N]`, or None if there is no such file.
-
-  Raises:
-    ValueError: for another shape, or other numbers.
+  They belong to some frames. A ValueError for other numbers, or for another
+  shape, says their meaning.
   """
   if not os.path.exists(path):
     return None
@@ -195,16 +176,9 @@ def read_ids(
 def check_rows(
   data_dir: str, rows: dict[str, np.ndarray], batch_size: int, source: str
 ) -> None:
-  """Refuses splits that are empty or too small for a batch.
+  """Raises ValueError if a split is empty, or that for training below a batch.
 
-  Args:
-    data_dir: the folder, for the errors.
-    rows: the rows of each split.
-    batch_size: notes in a training batch.
-    source: where the split comes from, for the errors.
-
-  Raises:
-    ValueError: if a split is empty, or that for training less than a batch.
+  The folder, and the source of the split, are for the error.
   """
   sizes = ', '.join(f'{len(rows[name])} {name}' for name in SPLITS)
   for name in SPLITS:
@@ -222,15 +196,6 @@ def check_rows(
     )
 
 
-def chunks(array: np.memmap) -> Iterator[tuple[int, np.ndarray]]:
-  """Yields (first row, rows) of about 8 MB, with flat memory."""
-  row_bytes = max(1, array[0].nbytes)
-  size = max(1, _CHUNK_BYTES // row_bytes)
-  for start in range(0, len(array), size):
-    yield start, np.asarray(array[start : start + size])
-    release(array)
-
-
 def release(array: np.ndarray) -> None:
   """Lets go of the pages that were read from a memory-mapped file.
 
@@ -245,6 +210,8 @@ def release(array: np.ndarray) -> None:
 def _check_chunks(
   path: str, array: np.memmap, check: Callable[[int, np.ndarray], None]
 ) -> None:
+  """Calls `check` with rows of about 8 MB, and the number of their first."""
+  size = max(1, _CHUNK_BYTES // max(1, array[0].nbytes))
   # A bar appears only if it takes longer than two seconds.
   with tqdm.tqdm(
     total=len(array),
@@ -253,8 +220,10 @@ def _check_chunks(
     delay=2,
     leave=False,
   ) as bar:
-    for start, chunk in chunks(array):
+    for start in range(0, len(array), size):
+      chunk = np.asarray(array[start : start + size])
       check(start, chunk)
+      release(array)
       bar.update(len(chunk))
 
 

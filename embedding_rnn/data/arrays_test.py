@@ -66,10 +66,8 @@ def test_good_data_is_accepted(folder, chunk_bytes):
 
 def test_missing_folder(folder):
   assert_refused(
-    folder / "nowhere",
-    "nowhere", "--data_dir", FRAMES,
-    error=FileNotFoundError,
-  )  # fmt: skip
+    folder / 'nowhere', 'nowhere', '--data_dir', FRAMES, error=FileNotFoundError
+  )
 
 
 @pytest.mark.parametrize('name', [FRAMES, PITCHES, VELOCITIES])
@@ -219,12 +217,9 @@ def test_bad_dataset_json(folder, text, message):
 
 @pytest.mark.parametrize('overrides', ['batch_size=29', 'batch_size=0'])
 def test_batch_larger_than_the_training_split(folder, overrides):
-  assert_refused(
-    folder,
-    f"batch_size is {overrides[-2:].strip('=')}", "28 notes",
-    "--hparam=batch_size=28",
-    overrides=overrides,
-  )  # fmt: skip
+  size = overrides.partition('=')[2]
+  messages = f'batch_size is {size}', '28 notes', '--hparam=batch_size=28'
+  assert_refused(folder, *messages, overrides=overrides)
   assert open_dataset(folder, 'batch_size=28')
 
 
@@ -236,12 +231,8 @@ def test_overfit_counts_the_notes_that_are_trained_on(folder):
 
 
 def test_too_few_notes_for_a_split(folder):
-  for name, array in (
-    (FRAMES, frames()),
-    (PITCHES, one_hots()),
-    (VELOCITIES, one_hots()),
-  ):
-    np.save(folder / name, array[:2])
+  for name in (FRAMES, PITCHES, VELOCITIES):
+    np.save(folder / name, np.load(folder / name)[:2])
   assert_refused(folder, 'split', 'is empty', 'by random split', 'Add notes')
 
 

@@ -1,7 +1,8 @@
-"""A data set of 2017, for several tests."""
+"""A data set of 2017, and what writes TFRecords, for several tests."""
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from embedding_rnn.model.hparams import default_hps
 
@@ -25,12 +26,30 @@ def hps(golden):
 def folder(tmp_path, golden):
   """A data set of the notes of `golden`."""
   np.save(tmp_path / 'train_z.npy', golden['raw'])
-  np.save(
-    tmp_path / 'train_pitch_one_hot.npy',
-    np.eye(128, dtype=np.float32)[golden['pitch_index']],
-  )
-  np.save(
-    tmp_path / 'train_vels_one_hot.npy',
-    np.eye(128, dtype=np.float32)[golden['vel_index']],
-  )
+  for name, key in (('pitch', 'pitch_index'), ('vels', 'vel_index')):
+    one_hots = np.eye(128, dtype=np.float32)[golden[key]]
+    np.save(tmp_path / f'train_{name}_one_hot.npy', one_hots)
   return tmp_path
+
+
+def write_records(path, *records):
+  """Writes a file of TFRecords, each of values by name."""
+  with tf.io.TFRecordWriter(str(path)) as file:
+    for values in records:
+      features = {name: _feature(value) for name, value in values.items()}
+      example = tf.train.Example(features=tf.train.Features(feature=features))
+      file.write(example.SerializeToString())
+
+
+def _feature(value):
+  """Of a number, text or bytes, or a list of them."""
+  values = np.atleast_1d(value)
+  if values.dtype.kind == 'f':
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+  if values.dtype.kind == 'i':
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+  texts = [
+    bytes(text) if isinstance(text, bytes) else str(text).encode()
+    for text in values
+  ]
+  return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))

@@ -72,14 +72,7 @@ def instrument_split(
 
 
 def given_split(splits: np.ndarray) -> dict[str, np.ndarray]:
-  """The split that a data set says itself.
-
-  Args:
-    splits: `[N]` ints, indices in `SPLITS`.
-
-  Returns:
-    For each split its rows, in ascending order.
-  """
+  """For each split its rows, ascending, of indices `[N]` in `SPLITS`."""
   return {
     name: np.flatnonzero(splits == value) for value, name in enumerate(SPLITS)
   }

@@ -26,9 +26,12 @@ def parts_of(notes, size):
     yield writing.Notes(*(array[start : start + size] for array in notes))
 
 
-def expected_files(notes):
+@pytest.mark.parametrize('size', [40, 7])
+def test_files_are_those_of_numpy(tmp_path, notes, size):
+  (tmp_path / 'ours').mkdir()
+  writing.write_notes(tmp_path / 'ours', 40, parts_of(notes, size))
   one_hot = np.eye(128, dtype=np.float32)
-  return {
+  expected = {
     'train_z.npy': notes.frames.astype(np.float32),
     'train_pitch_one_hot.npy': one_hot[notes.midi_pitch],
     'train_vels_one_hot.npy': one_hot[notes.velocity],
@@ -36,13 +39,6 @@ def expected_files(notes):
     'instrument_family_ids.npy': notes.family_ids.astype(np.int64),
     'splits.npy': notes.split.astype(np.int8),
   }
-
-
-@pytest.mark.parametrize('size', [40, 7])
-def test_files_are_those_of_numpy(tmp_path, notes, size):
-  (tmp_path / 'ours').mkdir()
-  writing.write_notes(tmp_path / 'ours', 40, parts_of(notes, size))
-  expected = expected_files(notes)
   names = {path.name for path in (tmp_path / 'ours').iterdir()}
   assert names == set(expected)
   for name, array in expected.items():

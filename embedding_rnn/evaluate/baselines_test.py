@@ -8,11 +8,6 @@ import sklearn.decomposition
 from embedding_rnn.evaluate import baselines
 
 
-@pytest.fixture
-def rng():
-  return np.random.default_rng(0)
-
-
 def _notes(rng, num_notes=60, num_frames=5, width=3):
   """Smooth random notes."""
   steps = rng.normal(size=(num_notes, num_frames, width))

@@ -1,5 +1,6 @@
 """What the tests of measures, their tables and their command share."""
 
+import numpy as np
 import pytest
 
 from embedding_rnn.audio.codec import get_codec
@@ -19,15 +20,15 @@ def logs(tmp_path, run, unconditional_run):
   return folder
 
 
-@pytest.fixture(scope='session')
-def dataset(run):
-  """The data of the tiny run."""
-  return run.open_dataset()
+@pytest.fixture
+def rng():
+  """Random numbers, the same for each test."""
+  return np.random.default_rng(0)
 
 
 @pytest.fixture(scope='session')
 def codec(run):
-  """What decodes it."""
+  """What decodes the tiny run."""
   return get_codec(run.info['codec'])
 
 

@@ -122,15 +122,8 @@ def squared_mmd(
 
   The kernel is exp(-|x - y|^2 / (2 bandwidth^2)). It is 0 on average, and so
   negative half the time, if both sets are drawn from one distribution, whatever
-  their sizes.
-
-  Args:
-    first: `[N, D]`, at least two rows.
-    second: `[M, D]`, at least two rows.
-    bandwidth: above 0; `median_distance` of the reference is the usual one.
-
-  Raises:
-    ValueError: for other shapes, or features that are not finite.
+  their sizes. The usual bandwidth is the `median_distance` of the reference;
+  for the sets, and errors, see `frechet_distance`.
   """
   first, second = _check(first, second)
   if not bandwidth > 0:

@@ -5,11 +5,6 @@ import scipy.linalg
 from embedding_rnn.evaluate import distances
 
 
-@pytest.fixture
-def rng():
-  return np.random.default_rng(0)
-
-
 def _two_gaussians(rng, size):
   """Mean, covariance, mean and covariance."""
   roots = rng.normal(size=(2, size, size))
@@ -76,9 +71,8 @@ def _naive_squared_mmd(x, y, bandwidth):
 
 
 def test_squared_mmd_agrees_with_its_definition(rng, monkeypatch):
-  monkeypatch.setattr(
-    distances, '_ROWS_AT_ONCE', 3
-  )  # blocks that do not divide
+  # Blocks that do not divide.
+  monkeypatch.setattr(distances, '_ROWS_AT_ONCE', 3)
   x, y = rng.normal(size=(7, 3)), rng.normal(size=(5, 3)) + 0.5
   found = distances.squared_mmd(x, y, 1.3)
   assert found == pytest.approx(_naive_squared_mmd(x, y, 1.3), rel=1e-9)

@@ -68,26 +68,20 @@ class Likelihood:
 
 
 def importance_bound(log_weights: np.ndarray) -> np.ndarray:
-  """The importance-weighted bound on log p(x).
+  """The importance-weighted bound on log p(x), `[...]`.
 
-  Args:
-    log_weights: log p(x, z_k) - log q(z_k | x), `[K, ...]`.
-
-  Returns:
-    log of the weights' mean over k, `[...]`.
+  It is the log of the mean over k of weights `[K, ...]`, of which the log is
+  log p(x, z_k) - log q(z_k | x).
   """
   log_weights = np.asarray(log_weights, np.float64)
   return np.logaddexp.reduce(log_weights, axis=0) - np.log(len(log_weights))
 
 
 def active_units(means: np.ndarray) -> int:
-  """Latent dimensions that say anything about the note.
+  """How many latent dimensions say anything about the note.
 
-  Args:
-    means: of q(z | x), `[N, Z]`.
-
-  Returns:
-    How many have a variance over the notes above 0.01 (Burda et al., 2015).
+  Their means, of those `[N, Z]` of q(z | x), have a variance over the notes
+  above 0.01 (Burda et al., 2015).
   """
   variance = np.var(np.asarray(means, np.float64), axis=0)
   return int(np.sum(variance > _ACTIVE_VARIANCE))

@@ -24,11 +24,6 @@ def _model(extra=''):
   return model
 
 
-@pytest.fixture
-def rng():
-  return np.random.default_rng(0)
-
-
 @pytest.fixture(scope='module')
 def model():
   return _model()
@@ -76,9 +71,8 @@ def test_the_bound_of_a_linear_gaussian_model(rng):
     for num_samples in (1, 2, 8, 64)
   ]
   assert np.all(np.diff(bounds) > 0)
-  divergence = (
-    np.log(np.sqrt(0.5)) + 1.0 / (2 * 0.5) - 0.5
-  )  # KL(q || posterior)
+  # KL(q || posterior)
+  divergence = np.log(np.sqrt(0.5)) + 1.0 / (2 * 0.5) - 0.5
   assert bounds[0] == pytest.approx(exact - divergence, abs=0.02)
   assert bounds[-1] == pytest.approx(exact, abs=0.01)
   assert bounds[-1] < exact + 0.002

@@ -161,13 +161,9 @@ def _measure_run(
     )
   else:
     mean_note = run.sample(reference.pitches[:1], greedy='mean', seed=seed)[0]
-    made = min(
-      (
-        np.broadcast_to(guess, reference.notes.shape)
-        for guess in (mean_note, samples.mean(axis=0))
-      ),
-      key=lambda guess: np.square(reference.notes - guess).sum(),
-    )
+    guesses = mean_note, samples.mean(axis=0)
+    best = min(guesses, key=lambda g: np.square(reference.notes - g).sum())
+    made = np.broadcast_to(best, reference.notes.shape)
   return {
     'code_size': run.hps.z_size if model.conditional else 0,
     **_likelihood_measures(run, reference, num_importance_samples),

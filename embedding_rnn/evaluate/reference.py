@@ -120,20 +120,17 @@ class Reference:
       return {}
     pairs = zip(audios, self.pitches[self.decoded].tolist(), strict=True)
     bar = tqdm(pairs, 'Pitches', len(audios), leave=False, delay=2, unit='note')
-    errors = np.abs(
-      [
-        metrics.pitch_error_cents(
-          audio, pitch, self.codec.sample_rate, _RESOLUTION_CENTS
-        )
-        for audio, pitch in bar
-      ]
-    )
+    rate = self.codec.sample_rate
+    cents = [
+      metrics.pitch_error_cents(audio, pitch, rate, _RESOLUTION_CENTS)
+      for audio, pitch in bar
+    ]
+    errors = np.abs(cents)
     is_heard = np.isfinite(errors)
+    median = np.median(errors[is_heard]) if is_heard.any() else None
     return {
       f'{kind}_pitch_accuracy': np.mean(is_heard & (errors <= _IN_TUNE_CENTS)),
-      f'{kind}_pitch_error_cents': np.median(errors[is_heard])
-      if is_heard.any()
-      else None,
+      f'{kind}_pitch_error_cents': median,
     }
 
 

@@ -4,13 +4,7 @@ import types
 import numpy as np
 import pytest
 
-from embedding_rnn.audio import codec as codecs
 from embedding_rnn.evaluate import reference
-
-
-@pytest.fixture(scope='module')
-def dataset(run):
-  return run.open_dataset()
 
 
 def test_of_a_large_split_some_notes_are_taken_by_the_seed(
@@ -28,10 +22,8 @@ def test_of_a_large_split_some_notes_are_taken_by_the_seed(
   assert set(taken[0].rows) != set(taken[2].rows)
 
 
-def test_notes_as_samples_are_as_near_as_can_be(dataset):
-  real = reference.Reference(
-    dataset, num_decoded_notes=3, codec=codecs.get_codec('harmonic')
-  )
+def test_notes_as_samples_are_as_near_as_can_be(dataset, codec):
+  real = reference.Reference(dataset, num_decoded_notes=3, codec=codec)
   assert len(set(real.decoded)) == 3
   found = real.sample_measures(real.notes)
   assert found['frechet_distance'] == pytest.approx(0.0, abs=1e-6)

@@ -83,11 +83,7 @@ _DEFAULT_RUN = {
   'min_learning_rate': 0.0002,
 }
 # Its run, and an unconditional model to compare it with.
-_DEFAULT_BASELINE = {
-  **_DEFAULT_RUN,
-  'unconditional': 1,
-  'num_steps': 400,
-}
+_DEFAULT_BASELINE = {**_DEFAULT_RUN, 'unconditional': 1, 'num_steps': 400}
 
 _BLOG_13 = {
   'rnn_size': 1024,

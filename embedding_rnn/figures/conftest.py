@@ -5,6 +5,8 @@ import io
 import numpy as np
 from matplotlib.figure import Figure
 
+from embedding_rnn.audio import harmonics
+
 
 def texts(figure: Figure) -> str:
   """Everything that is written in a figure outside of its ticks."""
@@ -12,6 +14,12 @@ def texts(figure: Figure) -> str:
   for ax in figure.axes:
     texts += [ax.get_title(), ax.get_xlabel(), ax.get_ylabel()]
   return '\n'.join(texts)
+
+
+def sine(hz: float, amplitude: float = 0.5) -> np.ndarray:
+  """0.64 s of a tone, 20 frames."""
+  time = np.arange(20 * harmonics.HOP_LENGTH) / harmonics.SAMPLE_RATE
+  return (amplitude * np.sin(2 * np.pi * hz * time)).astype(np.float32)
 
 
 def pixels(figure: Figure) -> np.ndarray:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from embedding_rnn.utils import files
 
@@ -31,14 +32,10 @@ MARKS = (
   (BLACK, 'x'),
   (SKY_BLUE, 'P'),
 )
-ORIGINAL_LINE: dict[str, Any] = {
-  'color': BLACK,
-  'linewidth': 1.5,
-  'label': 'original',
-}
-RECONSTRUCTION_LINE: dict[str, Any] = {
+_LINE: dict[str, Any] = {'linewidth': 1.5}
+ORIGINAL_LINE = _LINE | {'color': BLACK, 'label': 'original'}
+RECONSTRUCTION_LINE = _LINE | {
   'color': VERMILION,
-  'linewidth': 1.5,
   'linestyle': (0, (4, 2)),
   'label': 'reconstruction',
 }
@@ -161,6 +158,24 @@ def add_time_label(figure: Figure, axes: Iterable[Axes]) -> None:
   x = (min(box.x0 for box in boxes) + max(box.x1 for box in boxes)) / 2
   y = 0.12 / figure.get_size_inches()[1]
   figure.text(x, y, TIME_LABEL, ha='center', va='bottom')
+
+
+def draw_image(ax: Axes, values: np.ndarray, **options: Any) -> AxesImage:
+  """Draws `[rows, columns]` as blocks, with the first row at the bottom."""
+  return ax.imshow(
+    values, aspect='auto', origin='lower', interpolation='nearest', **options
+  )
+
+
+def draw_frames(
+  ax: Axes, frames: np.ndarray, frame_seconds: float, **options: Any
+) -> AxesImage:
+  """Draws frames `[T, W]` over time, with ticks at some of the channels."""
+  num_frames, num_channels = frames.shape
+  extent = 0.0, num_frames * frame_seconds, -0.5, num_channels - 0.5
+  image = draw_image(ax, frames.T, extent=extent, **options)
+  ax.set_yticks(range(0, num_channels, max(1, num_channels // 4)))
+  return image
 
 
 def frame_times(num_frames: int, frame_seconds: float) -> np.ndarray:

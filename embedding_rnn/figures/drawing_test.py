@@ -13,17 +13,8 @@ def _inches(figure, ax):
 
 def test_panels_lie_where_they_were_asked_to():
   figure = drawing.make_figure(12.0, 6.0, 'title')
-  panels = drawing.add_panels(
-    figure,
-    2,
-    3,
-    left=1.0,
-    right=0.5,
-    bottom=0.7,
-    top=0.8,
-    gap_x=0.25,
-    gap_y=0.5,
-  )
+  margins = {'left': 1.0, 'right': 0.5, 'bottom': 0.7, 'top': 0.8}
+  panels = drawing.add_panels(figure, 2, 3, gap_x=0.25, gap_y=0.5, **margins)
   assert panels.shape == (2, 3)
   boxes = np.array([[_inches(figure, ax) for ax in row] for row in panels])
   np.testing.assert_allclose(boxes[:, 0, 0], 1.0)

@@ -128,18 +128,11 @@ def _draw_nats(
   frame_seconds: float,
   variable: str,
 ) -> None:
-  num_frames, num_channels = nats.shape
-  image = ax.imshow(
-    nats.T,
-    aspect='auto',
-    origin='lower',
-    interpolation='nearest',
-    cmap=_NATS_COLOURS,
-    vmax=np.percentile(nats, _MAX_PERCENTILE),
-    extent=(0.0, num_frames * frame_seconds, -0.5, num_channels - 0.5),
+  vmax = np.percentile(nats, _MAX_PERCENTILE)
+  image = drawing.draw_frames(
+    ax, nats, frame_seconds, cmap=_NATS_COLOURS, vmax=vmax
   )
   drawing.set_title(ax, f'Surprise, {nats.mean():.3f} nats per value')
   ax.set_xlabel("time (s), in the model's order")
   ax.set_ylabel(variable)
-  ax.set_yticks(range(0, num_channels, max(1, num_channels // 4)))
   drawing.add_colour_bar(figure, image, [ax], 'surprise (nats)', extend='max')

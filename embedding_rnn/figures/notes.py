@@ -253,16 +253,6 @@ def _add_band(
   return panels
 
 
-def _diverging_scale(*frames: np.ndarray) -> SymLogNorm:
-  """From -limit to limit, so that white is zero.
-
-  Channels differ much in size; a scale that is logarithmic beyond 1 shows what
-  happens in the small ones, and the residual.
-  """
-  limit = max(2.0, *(float(np.abs(f).max()) for f in frames))
-  return SymLogNorm(1.0, vmin=-limit, vmax=limit, base=10)
-
-
 def _draw_frames(
   figure: Figure,
   panels: Iterable[Axes],
@@ -271,20 +261,14 @@ def _draw_frames(
 ) -> None:
   """Draws frames on one scale, and a colour bar beside them."""
   panels = list(panels)
-  scale = _diverging_scale(*frames)
+  limit = max(2.0, *(float(np.abs(note).max()) for note in frames))
+  # White is zero. Channels differ much in size; a scale that is logarithmic
+  # beyond 1 shows what happens in the small ones, and the residual.
+  scale = SymLogNorm(1.0, vmin=-limit, vmax=limit, base=10)
   for ax, note in zip(panels, frames, strict=True):
-    num_frames, num_channels = note.shape
-    image = ax.imshow(
-      note.T,
-      aspect='auto',
-      origin='lower',
-      interpolation='nearest',
-      cmap=_COLOURS,
-      norm=scale,
-      extent=(0, num_frames * frame_seconds, -0.5, num_channels - 0.5),
+    image = drawing.draw_frames(
+      ax, note, frame_seconds, cmap=_COLOURS, norm=scale
     )
-    ax.set_yticks(range(0, num_channels, max(1, num_channels // 4)))
-  _, limit = image.get_clim()
   ticks = [tick for tick in _BAR_TICKS if abs(tick) <= limit]
   bar = drawing.add_colour_bar(figure, image, panels, _BAR_LABEL)
   bar.set_ticks(ticks, labels=[f'{tick:g}' for tick in ticks])

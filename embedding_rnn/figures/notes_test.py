@@ -2,10 +2,7 @@ import numpy as np
 import pytest
 
 from embedding_rnn import figures
-from embedding_rnn.figures.conftest import pixels, texts
-
-_SAMPLE_RATE = 16000
-_HOP_LENGTH = 512
+from embedding_rnn.figures.conftest import pixels, sine, texts
 
 
 def _frames(num_notes=None, seed=0):
@@ -13,15 +10,10 @@ def _frames(num_notes=None, seed=0):
   return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def _sine(hz, amplitude=0.5):
-  time = np.arange(20 * _HOP_LENGTH) / _SAMPLE_RATE
-  return (amplitude * np.sin(2 * np.pi * hz * time)).astype(np.float32)
-
-
 def test_note_figure_draws_what_it_is_given():
   original, made = _frames(seed=1), _frames(seed=2)
   figure = figures.note_figure(
-    original, made, _sine(440), _sine(440, 0.25), title='A flute', midi_pitch=69
+    original, made, sine(440), sine(440, 0.25), title='A flute', midi_pitch=69
   )
   images = [ax.images[0] for ax in figure.axes if ax.images]
   shown = [image.get_array().T for image in images[:3]]
@@ -45,7 +37,7 @@ def test_note_figure_draws_what_it_is_given():
 
 def test_note_figure_says_what_the_second_note_is():
   figure = figures.note_figure(
-    _frames(), _frames(), _sine(440), _sine(440), what='Filling'
+    _frames(), _frames(), sine(440), sine(440), what='Filling'
   )
   text = texts(figure)
   assert 'Filling embedding' in text and 'Filling audio' in text
@@ -55,7 +47,7 @@ def test_note_figure_says_what_the_second_note_is():
 
 def test_note_figure_marks_the_pitch_on_the_strongest_row():
   figure = figures.note_figure(
-    _frames(), _frames(), _sine(440), _sine(440), midi_pitch=69
+    _frames(), _frames(), sine(440), sine(440), midi_pitch=69
   )
   marked = [ax for ax in figure.axes if ax.images and ax.lines]
   assert len(marked) == 2
@@ -77,11 +69,11 @@ def test_note_figure_refuses_what_does_not_belong_together():
   with pytest.raises(ValueError, match=r'\(20, 16\) and \(19, 16\)'):
     figures.note_figure(_frames(), _frames()[:19])
   with pytest.raises(ValueError, match='both or none'):
-    figures.note_figure(_frames(), _frames(), _sine(440))
+    figures.note_figure(_frames(), _frames(), sine(440))
 
 
 def test_sample_figure_shows_frames_audio_and_pitch():
-  figure = figures.sample_figure(_frames(), _sine(440), midi_pitch=69)
+  figure = figures.sample_figure(_frames(), sine(440), midi_pitch=69)
   images = [ax.images[0] for ax in figure.axes if ax.images]
   np.testing.assert_array_equal(images[0].get_array().T, _frames())
   (legend,) = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
@@ -92,7 +84,7 @@ def test_sample_figure_shows_frames_audio_and_pitch():
 
 
 def test_one_frame_is_a_point_of_loudness():
-  audio = _sine(440)[:_HOP_LENGTH]
+  audio = sine(440)[:512]
   figure = figures.sample_figure(_frames()[:1], audio, midi_pitch=69)
   assert figure.axes[-1].lines[0].get_marker() == 'o'
 
@@ -100,7 +92,7 @@ def test_one_frame_is_a_point_of_loudness():
 @pytest.mark.parametrize('has_audio', [True, False])
 def test_overview_puts_originals_above_reconstructions(has_audio):
   originals, made = _frames(3, seed=1), _frames(3, seed=2)
-  audio = [_sine(hz) for hz in (110, 220, 440)] if has_audio else None
+  audio = [sine(hz) for hz in (110, 220, 440)] if has_audio else None
   figure = figures.overview_figure(
     originals, made, audio, audio, names=['bass', 'flute', 'organ']
   )
@@ -142,7 +134,7 @@ def test_values_that_cannot_be_drawn_are_refused_with_their_place(value):
   ):
     with pytest.raises(ValueError, match=rf'is {value} at \[3, 5\]'):
       draw()
-  audio = _sine(440)
+  audio = sine(440)
   audio[7] = value
   with pytest.raises(ValueError, match=rf'is {value} at \[7\]'):
     figures.sample_figure(_frames(), audio, midi_pitch=60)
@@ -150,7 +142,7 @@ def test_values_that_cannot_be_drawn_are_refused_with_their_place(value):
 
 def test_figures_of_equal_input_are_equal():
   first, second = (
-    pixels(figures.sample_figure(_frames(), _sine(440), midi_pitch=69))
+    pixels(figures.sample_figure(_frames(), sine(440), midi_pitch=69))
     for _ in range(2)
   )
   np.testing.assert_array_equal(first, second)

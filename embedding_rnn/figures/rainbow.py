@@ -191,13 +191,8 @@ def _draw_pair(
     colours = TUNING_COLOURS(0.5 + cents / (2.0 * _MAX_CENTS))[..., :3]
     half = _HOP_LENGTH / 2 / sample_rate  # each column is centred
     stop = (level_db.shape[1] - 0.5) * _HOP_LENGTH / sample_rate
-    ax.imshow(
-      colours * brightness[..., None],
-      aspect='auto',
-      origin='lower',
-      interpolation='nearest',
-      extent=(-half, stop, bottom, top),
-    )
+    extent = -half, stop, bottom, top
+    drawing.draw_image(ax, colours * brightness[..., None], extent=extent)
     ax.set_xlim(0.0, len(audio) / sample_rate)
   ticks_hz = [harmonics.midi_to_hz(pitch) for pitch in _TICK_PITCHES]
   ticks = {

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
 from embedding_rnn.audio import harmonics, metrics
+from embedding_rnn.figures import drawing
 
 DECIBEL_LABEL = 'level (dB re loudest)'
 FREQUENCY_LABEL = 'frequency (Hz)'
@@ -59,11 +60,7 @@ def draw_spectrograms(
 ) -> AxesImage:
   """Draws spectrograms relative to the loudest point of all of them.
 
-  Args:
-    axes: one for each of N audios.
-    audios: N of them, `[samples]`.
-    sample_rate: in Hz.
-    midi_pitch: marked in the spectrograms, if given.
+  A pitch is marked in them, if given.
 
   Returns:
     The last image; all have one scale.
@@ -73,20 +70,17 @@ def draw_spectrograms(
   ticks_hz = [hz for hz in _TICKS_HZ if hz <= sample_rate / 2]
   labels = [f'{hz / 1000:g} k' if hz >= 1000 else f'{hz:g}' for hz in ticks_hz]
   for ax, audio, spectrogram in zip(axes, audios, spectrograms, strict=True):
-    seconds = len(audio) / sample_rate
     half = _FFT_HOP_LENGTH / 2 / sample_rate  # each frame is centred
     stop = (spectrogram.shape[1] - 0.5) * _FFT_HOP_LENGTH / sample_rate
-    image = ax.imshow(
+    image = drawing.draw_image(
+      ax,
       spectrogram - peak,
-      aspect='auto',
-      origin='lower',
-      interpolation='nearest',
       cmap=_COLOURS,
       vmin=-_RANGE_DB,
       vmax=0.0,
       extent=(-half, stop, np.log2(_MIN_HZ), np.log2(sample_rate / 2)),
     )
-    ax.set_xlim(0.0, seconds)
+    ax.set_xlim(0.0, len(audio) / sample_rate)
     ax.set_yticks(np.log2(ticks_hz), labels)
     if midi_pitch is not None:
       _mark_pitch(ax, midi_pitch, sample_rate)
@@ -116,18 +110,10 @@ def draw_loudness(
   sample_rate: int,
   hop_length: int,
 ) -> None:
-  """Draws loudness curves, one above the other.
-
-  Args:
-    ax: where to.
-    audios: N of them, `[samples]`.
-    lines: how to draw each.
-    sample_rate: in Hz.
-    hop_length: samples to a value.
-  """
+  """Draws loudness curves of audios, one above the other, as lines say."""
   curves = [metrics.loudness_db(audio, hop_length) for audio in audios]
   for audio, curve, line in zip(audios, curves, lines, strict=True):
-    time = (np.arange(len(curve)) + 0.5) * hop_length / sample_rate
+    time = drawing.frame_times(len(curve), hop_length / sample_rate)
     # A single frame makes no line.
     ax.plot(time, curve, marker='o' if len(curve) == 1 else '', **line)
     ax.set_xlim(0.0, len(audio) / sample_rate)

@@ -14,17 +14,12 @@ from matplotlib.lines import Line2D
 from embedding_rnn.figures import drawing
 
 _MARK_OF_OTHERS = ('#808080', '.')
-_VALID_STYLE: dict[str, Any] = {
-  'color': drawing.BLUE,
-  'marker': 'o',
-  'markersize': 6,
-}
-_TEST_STYLE: dict[str, Any] = {
-  'color': drawing.VERMILION,
-  'marker': 'D',
-  'markersize': 5,
-  'markerfacecolor': 'none',
-}
+_VALID_STYLE: dict[str, Any] = dict(
+  color=drawing.BLUE, marker='o', markersize=6
+)
+_TEST_STYLE: dict[str, Any] = dict(
+  color=drawing.VERMILION, marker='D', markersize=5, markerfacecolor='none'
+)
 _COST_LABEL = 'cost (nats per value)'
 
 _MAX_GROUPS = len(drawing.MARKS)

@@ -23,9 +23,7 @@ _BOOLS = {'true': True, 'True': True, '1': True}
 _BOOLS |= {'false': False, 'False': False, '0': False}
 
 
-def assignments(
-  text: str,
-) -> Iterator[tuple[str, int | None, str | list[str]]]:
+def assignments(text: str) -> Iterator[tuple[str, int | None, str | list[str]]]:
   """Splits text into its assignments.
 
   Args:

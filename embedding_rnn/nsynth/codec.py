@@ -228,11 +228,8 @@ def expect_codec(
 ) -> None:
   """Raises ValueError if data, or a run on it, is of another codec.
 
-  Args:
-    metadata: as in `codec_of_data`; what it does not say may be anything.
-    seq_width: channels of the frames.
-    codec: to be used on it.
-    checkpoint_path: of the codec, for the error.
+  What its metadata, see `codec_of_data`, does not say may be anything. The path
+  is that of the codec, for the error.
   """
   _expect_name(metadata.get(CODEC), codec.name)
   if codec.num_channels != seq_width:

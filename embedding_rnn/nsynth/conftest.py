@@ -2,6 +2,8 @@
 
 import contextlib
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -37,6 +39,12 @@ TINY_RUN = (
 def tiny_hps(extra=''):
   """Hyperparameters of a tiny WaveNet autoencoder, and its training."""
   return runs.default_hps().parse(TINY_RUN).parse(extra)
+
+
+def run_command(name, *arguments):
+  """What becomes of python -m embedding_rnn.nsynth.NAME, with all it says."""
+  command = [sys.executable, '-m', f'embedding_rnn.nsynth.{name}', *arguments]
+  return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @contextlib.contextmanager

@@ -53,9 +53,8 @@ def download(
       if start == 0:
         part.unlink(missing_ok=True)
         files.write_json(mark_path, {'url': url, 'mark': _mark_of(response)})
-      if (
-        response.status_code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-      ):
+      nothing_missing = http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+      if response.status_code != nothing_missing:
         _write(response, part, start)
   try:
     result = accept(part)

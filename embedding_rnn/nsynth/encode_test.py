@@ -15,7 +15,7 @@ from embedding_rnn.data.dataset import open_dataset
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.nsynth import encode
 from embedding_rnn.nsynth.codec import WaveNetCodec
-from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY_SIZES
+from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY_SIZES, run_command
 from embedding_rnn.training import training
 
 SIZES = TINY_SIZES | {'ae_hop_length': 512}
@@ -98,17 +98,11 @@ def test_bad_flags(parse_flags, arguments, message):
 
 
 def test_as_a_command(tmp_path):
-  command = [sys.executable, '-m', 'embedding_rnn.nsynth.encode']
-
-  def run(*arguments):
-    return subprocess.run(
-      [*command, *arguments], capture_output=True, text=True, check=False
-    )
-
-  shown = run('--help')
+  shown = run_command('encode', '--help')
   assert 'python -m embedding_rnn.nsynth.encode --source=' in shown.stdout
   assert '--nsynth_checkpoint_path' in shown.stdout
-  failed = run(f'--source={tmp_path}', f'--output_dir={tmp_path / "data"}')
+  arguments = f'--source={tmp_path}', f'--output_dir={tmp_path / "data"}'
+  failed = run_command('encode', *arguments)
   assert failed.returncode == 1
   assert 'Error: There is no audio' in failed.stderr
   assert 'Traceback' not in failed.stderr
@@ -121,6 +115,4 @@ def test_only_what_needs_tensorflow_imports_it():
     "codec.choose_codec('harmonic'); "
     "sys.exit('tensorflow' in sys.modules)"
   )
-  assert (
-    subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
-  )
+  subprocess.run([sys.executable, '-c', code], check=True)

@@ -36,13 +36,7 @@ CHECKSUMS = 'checksums.json'
 _UNPACKED = 'unpacked.json'
 _CHUNK_BYTES = 1 << 20
 # bz2 raises an OSError without a number.
-_ARCHIVE_DAMAGE = (
-  tarfile.TarError,
-  EOFError,
-  OSError,
-  lzma.LZMAError,
-  zlib.error,
-)
+_DAMAGE = tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error
 
 
 def fetch(
@@ -189,11 +183,8 @@ def _unpack(
         'address, and remove the archive if it is there.'
       )
     (unpacked,) = found
-    sizes = {
-      path.name: path.stat().st_size
-      for path in unpacked.iterdir()
-      if path.is_file()
-    }
+    paths = filter(pathlib.Path.is_file, unpacked.iterdir())
+    sizes = {path.name: path.stat().st_size for path in paths}
     if not any('.data-' in name for name in sizes):
       raise ValueError(
         f'What {url} gave has no file of weights (.data-?????-of-?????) in its '
@@ -204,7 +195,7 @@ def _unpack(
     )
     files.remove_folder(folder)
     unpacked.replace(folder)
-  except _ARCHIVE_DAMAGE as error:
+  except _DAMAGE as error:
     if isinstance(error, OSError) and error.errno is not None:
       raise  # of the disk
     raise ValueError(

@@ -10,8 +10,6 @@ import os
 import pathlib
 import re
 import socket
-import subprocess
-import sys
 import tarfile
 import threading
 import types
@@ -19,9 +17,8 @@ import types
 import pytest
 
 from embedding_rnn.nsynth import download, fetch
-from embedding_rnn.nsynth.conftest import TESTDATA
+from embedding_rnn.nsynth.conftest import CHECKPOINT, run_command
 
-CHECKPOINT = TESTDATA / 'tiny_ckpt'
 NAME = 'wavenet-ckpt.tar'
 
 
@@ -312,21 +309,14 @@ def test_a_disk_that_is_really_full(server, tmp_path):
 
 
 def test_as_a_command(server, tmp_path):
-  command = [sys.executable, '-m', 'embedding_rnn.nsynth.fetch']
-
-  def run(*arguments):
-    return subprocess.run(
-      [*command, *arguments], capture_output=True, text=True, check=False
-    )
-
-  fetched = run(f'--url={server.url}', f'--output_dir={tmp_path}')
+  output_dir = f'--output_dir={tmp_path}'
+  fetched = run_command('fetch', f'--url={server.url}', output_dir)
   assert fetched.returncode == 0, fetched.stderr
   assert f'--nsynth_checkpoint_path={tmp_path}/wavenet-ckpt' in fetched.stderr
-  assert json.loads((tmp_path / fetch.CHECKSUMS).read_text()).keys() == {
-    server.url
-  }
-  failed = run('--url=http://127.0.0.1:1/a.tar', f'--output_dir={tmp_path}')
+  checksums = json.loads((tmp_path / fetch.CHECKSUMS).read_text())
+  assert list(checksums) == [server.url]
+  failed = run_command('fetch', '--url=http://127.0.0.1:1/a.tar', output_dir)
   assert failed.returncode == 1
   assert 'Error: ' in failed.stderr and 'Traceback' not in failed.stderr
   assert pathlib.Path(fetch.URL).name == NAME
-  assert 'wavenet-ckpt' in run('--help').stdout
+  assert 'wavenet-ckpt' in run_command('fetch', '--help').stdout

@@ -80,11 +80,7 @@ class WaveNetAutoencoder(keras.Model):
     self.bottleneck_width = ae_bottleneck_width
     self.hop_length = ae_hop_length
     self.encoder = WaveNetEncoder(
-      ae_width,
-      ae_num_layers,
-      ae_num_stages,
-      ae_bottleneck_width,
-      ae_hop_length,
+      ae_width, ae_num_layers, ae_num_stages, ae_bottleneck_width, ae_hop_length
     )
     self.decoder = WaveNetDecoder(
       width,
@@ -120,9 +116,8 @@ class WaveNetAutoencoder(keras.Model):
     audio = checks.check_audio(audio, self.hop_length)
     _build(self.encoder)
     whole = audio.shape[1] // self.hop_length * self.hop_length
-    return self.encoder.encode(
-      mu_law.to_signal(mu_law.encode(audio[:, :whole]))
-    )
+    codes = mu_law.encode(audio[:, :whole])
+    return self.encoder.encode(mu_law.to_signal(codes))
 
   def log_probs(
     self, audio: npt.ArrayLike, encodings: npt.ArrayLike

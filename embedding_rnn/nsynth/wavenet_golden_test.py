@@ -13,10 +13,7 @@ import tensorflow as tf
 
 from embedding_rnn.nsynth import mu_law
 from embedding_rnn.nsynth.conftest import TESTDATA, follow
-from embedding_rnn.nsynth.fastgen.runtime import (
-  BATCH_SIZES,
-  make_generator,
-)
+from embedding_rnn.nsynth.fastgen.runtime import BATCH_SIZES, make_generator
 
 
 def close(actual, expected, atol=2e-5, rtol=1e-6):

@@ -3,7 +3,6 @@
 That the values are right is what wavenet_golden_test.py checks.
 """
 
-import pathlib
 import shutil
 
 import numpy as np
@@ -19,8 +18,7 @@ DATA = f'{PREFIX}.data-00000-of-00001'
 
 @pytest.fixture
 def folder(tmp_path):
-  path = shutil.copytree(CHECKPOINT, tmp_path / 'ckpt')
-  return pathlib.Path(path)
+  return shutil.copytree(CHECKPOINT, tmp_path / 'ckpt')
 
 
 def test_published_sizes():

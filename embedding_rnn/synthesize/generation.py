@@ -142,32 +142,35 @@ class Originals:
   def generated(
     self,
     section: str,
-    i: int,
-    frames: np.ndarray,
+    made: np.ndarray,
     suffix: str = '',
     what: str = '',
     metadata: Mapping[str, Any] | None = None,
-    view: ModelView | None = None,
-  ) -> GeneratedNote:
-    """A note made of note i; it has no original if it is of other length.
+    views: Sequence[ModelView] | None = None,
+  ) -> list[GeneratedNote]:
+    """Notes made of these; without originals, if they are of other length.
 
-    Its name ends in `suffix`, its title in `what`.
+    Their names end in `suffix`, their titles in `what`.
     """
-    original = self.notes[i] if self.notes[i].shape == frames.shape else None
-    metadata = {'row': int(self.rows[i]), **(metadata or {})}
-    if original is not None:
-      metadata['mse'] = float(np.mean(np.square(original - frames)))
-    return GeneratedNote(
-      section=section,
-      name=self.name(i) + suffix,
-      title=self.title(i) + what,
-      midi_pitch=int(self.pitches[i]),
-      frames=frames,
-      original=original,
-      family=self.family(i),
-      metadata=metadata,
-      view=view,
-    )
+    notes = []
+    for i, frames in enumerate(made):
+      original = self.notes[i] if self.notes[i].shape == frames.shape else None
+      details = {'row': int(self.rows[i]), **(metadata or {})}
+      if original is not None:
+        details['mse'] = float(np.mean(np.square(original - frames)))
+      note = GeneratedNote(
+        section=section,
+        name=self.name(i) + suffix,
+        title=self.title(i) + what,
+        midi_pitch=int(self.pitches[i]),
+        frames=frames,
+        original=original,
+        family=self.family(i),
+        metadata=details,
+        view=views[i] if views else None,
+      )
+      notes.append(note)
+    return notes
 
   def _label(self, field: str, i: int) -> str | None:
     ids = getattr(self._dataset, f'{field}_ids')
@@ -192,10 +195,7 @@ def reconstructions(
   notes, pitches = originals.notes, originals.pitches
   made = run.reconstruct(notes, pitches, **settings)
   views = model_views(run, notes, pitches, made)
-  return [
-    originals.generated('reconstruction', i, frames, view=view)
-    for i, (frames, view) in enumerate(zip(made, views, strict=True))
-  ]
+  return originals.generated('reconstruction', made, views=views)
 
 
 def infills(
@@ -214,47 +214,30 @@ def infills(
   made = run.fill(originals.notes, is_known, originals.pitches, **settings)
   metadata = {'gap_frames': list(gap)}
   what = f', frames {gap[0]} to {gap[1] - 1} made anew'
-  return [
-    originals.generated('filling', i, frames, '_filled', what, metadata)
-    for i, frames in enumerate(made)
-  ]
+  return originals.generated('filling', made, '_filled', what, metadata)
 
 
 def continuations(
   run: Run, originals: Originals, num_given: int, **settings: Any
 ) -> list[GeneratedNote]:
-  """Notes of which only the beginning is kept.
-
-  Args:
-    run: a run.
-    originals: the notes, at least one.
-    num_given: frames of the beginning.
-    **settings: of `Run.continue_notes`.
-  """
+  """As `infills`, of `Run.continue_notes`: only the beginnings are kept."""
   made = run.continue_notes(
     originals.notes, num_given, originals.pitches, **settings
   )
   metadata = {'given_frames': num_given}
   what = f', continued after {num_given} frames'
-  return [
-    originals.generated('continuation', i, frames, '_continued', what, metadata)
-    for i, frames in enumerate(made)
-  ]
+  return originals.generated('continuation', made, '_continued', what, metadata)
 
 
 def samples(
   run: Run, pitches: Sequence[int], **settings: Any
 ) -> list[GeneratedNote]:
-  """New notes, of latents drawn from the prior.
+  """New notes, one of each MIDI pitch, of latents drawn from the prior.
 
-  Args:
-    run: a run.
-    pitches: a MIDI pitch for each, at least one.
-    **settings: of `Run.sample`.
+  The settings, here and below, are those of `Run.sample`.
   """
   made = run.sample(np.asarray(pitches, int), **settings)
-  titles = ['New note'] * len(made)
-  return _generated('sample', titles, pitches, made)
+  return _generated('sample', ['New note'] * len(made), pitches, made)
 
 
 def interpolation(
@@ -289,13 +272,7 @@ def interpolation(
 def combination(
   run: Run, terms: Originals, **settings: Any
 ) -> list[GeneratedNote]:
-  """The note of the latent A - B + C of three notes.
-
-  Args:
-    run: a conditional run.
-    terms: A, B and C. The note is made at the pitch of A.
-    **settings: of `Run.sample`.
-  """
+  """The note of the latent A - B + C of three notes, at the pitch of A."""
   z = latents.analogy(*run.encode(terms.notes).z)
   pitches = terms.pitches[:1]
   made = run.sample(pitches, z, **settings)
@@ -308,14 +285,7 @@ def combination(
 def sweep(
   run: Run, original: Originals, pitches: Sequence[int], **settings: Any
 ) -> list[GeneratedNote]:
-  """One instrument over the keyboard: the latent of a note at many pitches.
-
-  Args:
-    run: a conditional run.
-    original: one note.
-    pitches: MIDI pitches, at least one.
-    **settings: of `Run.sample`.
-  """
+  """One instrument over the keyboard: the latent of a note at many pitches."""
   z = run.encode(original.notes).z[0]
   made = run.sample(np.asarray(pitches, int), z, **settings)
   titles = [f'The instrument of {original.title(0)}'] * len(made)

@@ -12,11 +12,6 @@ _SETTINGS = {'seed': 5, 'greedy': 'mean'}
 
 
 @pytest.fixture(scope='module')
-def dataset(run):
-  return run.open_dataset()
-
-
-@pytest.fixture(scope='module')
 def originals(dataset):
   return Originals(dataset, [4, 20])
 

@@ -148,13 +148,9 @@ def write_notes(
   folder: pathlib.Path,
   style: Style,
 ) -> list[dict[str, Any]]:
-  """Writes the audio and the figures of notes, on all cores.
+  """Writes the audio and the figures of so many notes, on all cores.
 
-  Args:
-    notes: taken as they can be worked on.
-    num_notes: how many there are.
-    folder: where to.
-    style: of the figures.
+  The notes are taken as they can be worked on.
 
   Returns:
     A record of each, see `synthesis.synthesize`.
@@ -292,12 +288,9 @@ def _figures_of_reconstruction(
 def write_overviews(
   decoded: Sequence[DecodedNote], folder: pathlib.Path, style: Style
 ) -> dict[str, str]:
-  """Writes figures of reconstructions side by side: 1a and 1b of 2017.
+  """Writes figures of the reconstructions among a few notes, side by side.
 
-  Args:
-    decoded: a few notes, of which the reconstructions are shown.
-    folder: where to.
-    style: of the figures.
+  They are 1a and 1b of 2017.
 
   Returns:
     Their file names, by label.

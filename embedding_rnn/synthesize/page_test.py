@@ -55,15 +55,8 @@ def make_summary(*notes, **settings):
 def shown(tmp_path_factory):
   """A page with its folder and summary, of which some names are hostile."""
   folder = tmp_path_factory.mktemp('a page, "é" & #1')
-  hostile = make_note(
-    folder,
-    _HOSTILE_FILE,
-    61,
-    'synth_lead',
-    mse=0.5,
-    title=_HOSTILE,
-    section=_HOSTILE,
-  )
+  changes = {'title': _HOSTILE, 'section': _HOSTILE}
+  hostile = make_note(folder, _HOSTILE_FILE, 61, 'synth_lead', 0.5, **changes)
   original, mix = hostile['audio'].values()
   hostile['audio'] = {_HOSTILE: original, 'mix_0.50': mix}
   summary = make_summary(
@@ -161,13 +154,9 @@ def test_images_are_visible_and_keep_their_place(browser):
     wait(browser, 'return arguments[0].complete', image)
     path = urllib.parse.urlsplit(image.get_property('src')).path
     pixels = matplotlib.image.imread(urllib.parse.unquote(path))
-    size = [
-      image.get_property(f'natural{side}') for side in ('Height', 'Width')
-    ]
-    assert size == list(pixels.shape[:2])
-    assert size == [
-      int(image.get_dom_attribute(s)) for s in ('height', 'width')
-    ]
+    for side, length in zip(('height', 'width'), pixels.shape, strict=False):
+      assert image.get_property(f'natural{side.title()}') == length
+      assert int(image.get_dom_attribute(side)) == length
     assert image.is_displayed()
     assert image.size['width'] > 200
     assert image.get_property('alt')

@@ -1,3 +1,4 @@
+import collections
 import dataclasses
 import json
 import shutil
@@ -28,9 +29,8 @@ def _of_section(summary, section):
 
 
 @pytest.fixture(scope='module')
-def made(run, tmp_path_factory):
+def made(run, dataset, tmp_path_factory):
   folder = tmp_path_factory.mktemp('synthesis') / 'new' / 'folder'
-  dataset = run.open_dataset()
   summary = synthesis.synthesize(run, dataset, folder, _CONFIG, codec=_CODEC)
   return folder, summary
 
@@ -43,44 +43,31 @@ def test_writes_what_the_summary_lists_and_nothing_else(made):
     names |= set(note['figures'].values())
     assert f'p{note["pitch"]:03d}' in note['name'] or '-' in note['name']
   assert set(_contents(folder)) == names
-  assert json.loads((folder / 'summary.json').read_text()) == json.loads(
-    json.dumps(summary)
-  )
+  written = json.loads((folder / 'summary.json').read_text())
+  assert written == json.loads(json.dumps(summary))
   for note in _of_section(summary, 'reconstruction'):
     assert [audio['file'] for audio in note['audio'].values()] == [
       f'{note["name"]}_{what}.wav'
       for what in ('original', 'reconstruction', 'mix_0.20', 'mix_0.95')
     ]
-    assert set(note['figures']) == {
-      'rainbowgrams',
-      'residual',
-      'stages',
-      'mixes',
-      'components',
-      'likelihood',
-    }
-  assert [note['name'] for note in _of_section(summary, 'sample')] == [
-    'sample_000_p048',
-    'sample_001_p060',
-  ]
+    labels = 'rainbowgrams residual stages mixes components likelihood'
+    assert set(note['figures']) == set(labels.split())
+  samples = [note['name'] for note in _of_section(summary, 'sample')]
+  assert samples == ['sample_000_p048', 'sample_001_p060']
 
 
-def test_audio_is_what_the_codec_makes_of_the_run(run, made):
+def test_audio_is_what_the_codec_makes_of_the_run(run, dataset, made):
   folder, summary = made
   settings = {'temperature_2': 0.5, 'seed': 3}
   reconstructions = _of_section(summary, 'reconstruction')
   rows = [note['row'] for note in reconstructions]
-  notes, one_hots = run.open_dataset().notes(rows)
+  notes, one_hots = dataset.notes(rows)
   again = run.reconstruct(notes, one_hots, **settings)
   mix = 0.2 * again + 0.8 * notes
   expected = {
     (note['name'], key): _CODEC.decode(frames[i], note['pitch'])
     for i, note in enumerate(reconstructions)
-    for key, frames in (
-      ('original', notes),
-      ('made', again),
-      ('mix_0.20', mix),
-    )
+    for key, frames in (('original', notes), ('made', again), ('mix_0.20', mix))
   }
   sampled = run.sample([48, 60], **settings)
   for note, frames in zip(_of_section(summary, 'sample'), sampled, strict=True):
@@ -97,9 +84,8 @@ def test_audio_is_what_the_codec_makes_of_the_run(run, made):
     np.testing.assert_allclose(written, samples * gain, atol=2 / 32768)
 
 
-def test_says_how_far_a_reconstruction_is_from_its_note(run, made):
+def test_says_how_far_a_reconstruction_is_from_its_note(run, dataset, made):
   reconstructions = _of_section(made[1], 'reconstruction')
-  dataset = run.open_dataset()
   rows = [note['row'] for note in reconstructions]
   assert set(rows) <= set(dataset.rows['test'].tolist())
   notes, pitches = dataset.notes(rows)
@@ -119,9 +105,10 @@ def test_figures_are_whole_pictures(made):
     assert len(np.unique(picture)) > 50
 
 
-def test_same_seed_same_bytes_and_another_seed_others(run, made, tmp_path):
+def test_same_seed_same_bytes_and_another_seed_others(
+  run, dataset, made, tmp_path
+):
   folder, _ = made
-  dataset = run.open_dataset()
   again, other = tmp_path / 'again', tmp_path / 'other'
   synthesis.synthesize(run, dataset, again, _CONFIG, codec=_CODEC)
   assert _contents(again) == _contents(folder)
@@ -131,8 +118,7 @@ def test_same_seed_same_bytes_and_another_seed_others(run, made, tmp_path):
   assert _contents(other)[sample] != _contents(folder)[sample]
 
 
-def test_all_kinds_of_notes(run, tmp_path):
-  dataset = run.open_dataset()
+def test_all_kinds_of_notes(run, dataset, tmp_path):
   config = SynthesisConfig(
     num_notes=1,
     pitches=(),
@@ -152,11 +138,8 @@ def test_all_kinds_of_notes(run, tmp_path):
   summary = synthesis.synthesize(
     run, dataset, tmp_path, config, just_figures=True
   )
-  counts = {}
-  for note in summary['notes']:
-    counts[note['section']] = counts.get(note['section'], 0) + 1
-    assert note['pitch'] in (50, 55, 62)
-  assert counts == {
+  assert {note['pitch'] for note in summary['notes']} == {50, 55, 62}
+  assert collections.Counter(note['section'] for note in summary['notes']) == {
     'reconstruction': 1,
     'continuation': 1,
     'filling': 1,
@@ -185,14 +168,9 @@ def test_without_a_codec_or_with_just_figures_there_is_no_audio(
     (run, None, _CODEC),
   ):
     folder = tmp_path / f'out_{codec}'
-    summary = synthesis.synthesize(
-      some_run,
-      some_run.open_dataset(data_dir),
-      folder,
-      config,
-      codec=codec,
-      just_figures=codec is not None,
-    )
+    data = some_run.open_dataset(data_dir)
+    options = {'codec': codec, 'just_figures': codec is not None}
+    summary = synthesis.synthesize(some_run, data, folder, config, **options)
     assert not any(note['audio'] for note in summary['notes'])
     kinds = {path.suffix for path in folder.iterdir()}
     assert kinds == {'.png', '.json', '.html'}
@@ -228,12 +206,11 @@ def test_an_unconditional_run_only_samples(unconditional_run, tmp_path):
   ],
 )
 def test_refuses_bad_wishes_before_it_makes_a_folder(
-  run, tmp_path, config, message
+  run, dataset, tmp_path, config, message
 ):
+  config = SynthesisConfig(**config)
   with pytest.raises(ValueError, match=message):
-    synthesis.synthesize(
-      run, run.open_dataset(), tmp_path / 'out', SynthesisConfig(**config)
-    )
+    synthesis.synthesize(run, dataset, tmp_path / 'out', config)
   assert not (tmp_path / 'out').exists()
 
 
@@ -246,14 +223,13 @@ def test_refuses_a_note_that_is_not_finite(run, tiny_data_dir, tmp_path):
     run.open_dataset(data_dir)
 
 
-def test_refuses_a_folder_that_cannot_be_written(run, tmp_path):
+def test_refuses_a_folder_that_cannot_be_written(run, dataset, tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(OSError, match='Cannot write to the folder'):
-    synthesis.synthesize(run, run.open_dataset(), tmp_path / 'file' / 'out')
+    synthesis.synthesize(run, dataset, tmp_path / 'file' / 'out')
 
 
-def test_chooses_evenly_over_families(run):
-  dataset = run.open_dataset()
+def test_chooses_evenly_over_families(dataset):
   test_rows = dataset.rows['test']
   families = dataset.instrument_family_ids
   num_families = len(np.unique(families[test_rows]))

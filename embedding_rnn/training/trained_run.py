@@ -309,9 +309,7 @@ class Run:
   @functools.cached_property
   def _encode(self):
     return tf.function(
-      self.model.encode,
-      autograph=False,
-      jit_compile=distribution.prefers_xla(),
+      self.model.encode, autograph=False, jit_compile=distribution.prefers_xla()
     )
 
   def _encode_z(self, notes, batch_size):

@@ -12,11 +12,7 @@ import tensorflow as tf
 
 from embedding_rnn import __version__
 from embedding_rnn.data import batches, provenance
-from embedding_rnn.data.dataset import (
-  NoteDataset,
-  fit_transforms,
-  open_dataset,
-)
+from embedding_rnn.data.dataset import NoteDataset, fit_transforms, open_dataset
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Costs, Model, seed_at_step
 from embedding_rnn.model.hparams import HParams, check_hparams

@@ -28,15 +28,8 @@ import embedding_rnn
 from embedding_rnn import golden_test
 from embedding_rnn.data import batches as note_batches
 from embedding_rnn.data import dataset as data
-from embedding_rnn.training import (
-  checkpoints,
-  stopping,
-  trainer,
-  training,
-)
-from embedding_rnn.training import (
-  step as training_step,
-)
+from embedding_rnn.training import checkpoints, stopping, trainer, training
+from embedding_rnn.training import step as training_step
 from embedding_rnn.training.trained_run_test import make_data
 from embedding_rnn.training.training import NoteObjective
 from embedding_rnn.utils import files
@@ -336,9 +329,7 @@ def test_hparams_view(finished, data_dir, tmp_path):
   provider = data_provider.MultiplexerDataProvider(runs, str(tmp_path))
   view = backend_context.Context(base_plugin.TBContext(data_provider=provider))
   request = api_pb2.ListSessionGroupsRequest(
-    start_index=0,
-    slice_size=9,
-    allowed_statuses=[api_pb2.STATUS_UNKNOWN],
+    start_index=0, slice_size=9, allowed_statuses=[api_pb2.STATUS_UNKNOWN]
   )
   groups = list_session_groups.Handler(
     context.RequestContext(), view, '', request

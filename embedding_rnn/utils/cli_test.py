@@ -85,20 +85,8 @@ def test_each_of_several_runs_is_tried(caplog):
 
 def test_a_table_has_aligned_columns():
   rows = [
-    {
-      'note': 'bass',
-      'MSE': 1.23456,
-      'pitch': 48,
-      'rate': '1e-05',
-      'cents': None,
-    },
-    {
-      'note': 'a flute',
-      'MSE': 12.0,
-      'pitch': 100,
-      'rate': '3',
-      'cents': math.nan,
-    },
+    dict(note='bass', MSE=1.23456, pitch=48, rate='1e-05', cents=None),
+    dict(note='a flute', MSE=12.0, pitch=100, rate='3', cents=math.nan),
   ]
   assert cli.format_table(rows).splitlines() == [
     'note        MSE  pitch   rate  cents',

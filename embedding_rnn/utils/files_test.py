@@ -85,10 +85,7 @@ def test_files_of_another_kind(folder):
 
 def test_a_failed_write_changes_nothing(folder):
   before = {p.name: p.read_bytes() for p in folder.iterdir()}
-  with (
-    pytest.raises(KeyError),
-    files.replacing(folder / 'c.txt') as temporary,
-  ):
+  with pytest.raises(KeyError), files.replacing(folder / 'c.txt') as temporary:
     temporary.write_text('half of')
     raise KeyError
   with (

@@ -13,7 +13,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import zipfile
 import zlib
 from collections.abc import Iterable
 
@@ -28,30 +27,14 @@ from embedding_rnn.utils import files
 
 FILE_NAME = 'notes.npz'
 # What reading a file raises that is not there, cut short, or not what it was.
-_DAMAGE = (
-  OSError,
-  EOFError,
-  KeyError,
-  TypeError,
-  ValueError,
-  zipfile.BadZipFile,
-  zlib.error,
-)
+_DAMAGE = (*files.ARRAY_DAMAGE, OSError, zlib.error)
 _NOTES_AT_ONCE = 512
 _PACKAGE_FOLDER = pathlib.Path(__file__).parent
-FAMILY_NAMES = (
-  'bass',
-  'brass',
-  'flute',
-  'guitar',
-  'keyboard',
-  'mallet',
-  'organ',
-  'reed',
-  'string',
-  'synth_lead',
-  'vocal',
-)  # NSynth's, in its order
+# NSynth's, in its order.
+_FAMILIES = (
+  'bass brass flute guitar keyboard mallet organ reed string synth_lead vocal'
+)
+FAMILY_NAMES = tuple(_FAMILIES.split())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,14 +164,7 @@ def write_data_dir(
   collection = load() if collection is None else collection
   folder = pathlib.Path(data_dir)
   folder.mkdir(parents=True, exist_ok=True)
-  arrays = (
-    collection.frames,
-    collection.midi_pitch,
-    collection.velocity,
-    collection.instrument_ids,
-    collection.family_ids,
-    collection.split,
-  )
+  arrays = [getattr(collection, name) for name in writing.Notes._fields]
   num_notes = len(collection.frames)
   starts = trange(0, num_notes, _NOTES_AT_ONCE, desc='Writing data')
   parts = (

@@ -129,17 +129,13 @@ def split_programs() -> dict[int, int]:
   return splits
 
 
-def _seed_dither() -> None:
-  # The first synth of a process fills its table of dither with C's rand().
-  ctypes.CDLL(None).srand(1)
-
-
 @contextlib.contextmanager
-def _open_synth(soundfont: str, program: int) -> Iterator:
-  """A fresh FluidSynth playing one program on channel 0, effects off."""
+def _open_synth(soundfont: str) -> Iterator:
+  """A fresh FluidSynth without effects, and the number of its soundfont."""
   import fluidsynth  # only rendering needs the library
 
-  _seed_dither()
+  # The first synth of a process fills its table of dither with C's rand().
+  ctypes.CDLL(None).srand(1)
   synth = fluidsynth.Synth(
     gain=_GAIN,
     samplerate=_RENDER_RATE,
@@ -153,9 +149,7 @@ def _open_synth(soundfont: str, program: int) -> Iterator:
     font = synth.sfload(soundfont)
     if font < 0:
       raise ValueError(f'{soundfont} is not a soundfont FluidSynth can load.')
-    if synth.program_select(0, font, 0, program) != 0:
-      raise ValueError(f'{soundfont} has no program {program} in bank 0.')
-    yield synth
+    yield synth, font
   finally:
     synth.delete()
 
@@ -168,7 +162,9 @@ def render_note(soundfont: str, note: Note) -> np.ndarray:
   Raises:
     ValueError: the soundfont cannot be loaded, lacks the program, or clips.
   """
-  with _open_synth(soundfont, note.program) as synth:
+  with _open_synth(soundfont) as (synth, font):
+    if synth.program_select(0, font, 0, note.program) != 0:
+      raise ValueError(f'{soundfont} has no program {note.program} in bank 0.')
     synth.noteon(0, note.midi_pitch, note.velocity)
     held = synth.get_samples(_HELD * _RENDER_RATE)
     synth.noteoff(0, note.midi_pitch)
@@ -185,19 +181,12 @@ def render_note(soundfont: str, note: Note) -> np.ndarray:
 
 def program_names(soundfont: str) -> dict[int, str]:
   """The soundfont's own names of the programs that are played."""
-  import fluidsynth
-
-  _seed_dither()
-  synth = fluidsynth.Synth(**{'synth.dynamic-sample-loading': 1})
-  try:
-    font = synth.sfload(soundfont)
+  with _open_synth(soundfont) as (synth, font):
     return {
       program: synth.sfpreset_name(font, 0, program)
       for family in _FAMILIES.values()
       for program in family.programs
     }
-  finally:
-    synth.delete()
 
 
 def is_silent(audio: np.ndarray) -> bool:
@@ -273,17 +262,12 @@ def write_collection(
     with files.replacing(folder / f'{name}.flac') as temporary:
       audio = render_note(soundfont, note)
       soundfile.write(temporary, audio, SAMPLE_RATE, 'PCM_16', format='FLAC')
-  about = {
-    'instrument_names': collection.instrument_names,
-    'family_names': collection.family_names,
-    'source': collection.source,
-  }
+  names = 'instrument_names', 'family_names', 'source'
+  about = {name: getattr(collection, name) for name in names}
+  small = 'midi_pitch', 'velocity', 'instrument_ids', 'family_ids'
   arrays: dict[str, Any] = {
     'frames': collection.frames.astype(np.float16),
-    'midi_pitch': collection.midi_pitch.astype(np.uint8),
-    'velocity': collection.velocity.astype(np.uint8),
-    'instrument_ids': collection.instrument_ids.astype(np.uint8),
-    'family_ids': collection.family_ids.astype(np.uint8),
+    **{name: getattr(collection, name).astype(np.uint8) for name in small},
     'split': collection.split,
     'original_rows': collection.original_rows.astype(np.uint16),
     'about': np.frombuffer(json.dumps(about).encode(), np.uint8),

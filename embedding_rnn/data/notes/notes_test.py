@@ -7,14 +7,10 @@ import pytest
 
 from embedding_rnn.audio import metrics
 from embedding_rnn.audio.codec import HarmonicCodec
-from embedding_rnn.data import notes
+from embedding_rnn.data import notes, writing
 
 _FOLDER = pathlib.Path(notes.__file__).parent
-NEEDED = (
-  'train_z.npy',
-  'train_pitch_one_hot.npy',
-  'train_vels_one_hot.npy',
-)
+NEEDED = ('train_z.npy', 'train_pitch_one_hot.npy', 'train_vels_one_hot.npy')
 
 
 @pytest.fixture(scope='module')
@@ -28,14 +24,8 @@ def test_shapes_types_and_ranges(collection):
   assert collection.frames.shape == (count, 125, 16)
   assert collection.frames.dtype == np.float32
   assert np.isfinite(collection.frames).all()
-  for array in (
-    collection.midi_pitch,
-    collection.velocity,
-    collection.instrument_ids,
-    collection.family_ids,
-    collection.split,
-  ):
-    assert array.shape == (count,)
+  for name in writing.Notes._fields[1:]:
+    assert getattr(collection, name).shape == (count,)
   assert collection.split.dtype == np.int8
   assert collection.midi_pitch.min() >= 21
   assert collection.midi_pitch.max() <= 108

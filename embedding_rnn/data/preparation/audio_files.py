@@ -164,12 +164,9 @@ def open_json_folder(folder: str | os.PathLike[str]) -> AudioFolder:
       f"'{path}' lists {len(missing)} notes whose file is not there, such as "
       f"'{folder / missing[0]}'; unpack the archive again."
     )
-  if len(there) > len(labels):
+  if others := len(there) - len(labels):
     logging.info(
-      "%d files of '%s' are not in %s: not used.",
-      len(there) - len(labels),
-      audio,
-      EXAMPLES,
+      "%d files of '%s' are not in %s: not used.", others, audio, EXAMPLES
     )
   return AudioFolder(folder, labels)
 

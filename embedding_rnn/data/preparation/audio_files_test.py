@@ -199,11 +199,8 @@ def test_fingerprint_changes_with_the_sound(tmp_path):
   content[len(content) // 2] ^= 1
   (tmp_path / 'a-60-1.wav').write_bytes(content)
   after = [source.fingerprint(*some) for some in ((0, 3), (0, 1), (1, 2))]
-  assert [x == y for x, y in zip(before, after, strict=True)] == [
-    False,
-    False,
-    True,
-  ]
+  same = [x == y for x, y in zip(before, after, strict=True)]
+  assert same == [False, False, True]
   (*_, pipe) = all_of(source)
   with pytest.raises(ValueError, match='it is no file'):
     pipe.read()

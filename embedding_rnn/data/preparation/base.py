@@ -91,11 +91,16 @@ class Source(abc.ABC):
 
   @functools.cached_property
   def sha256(self) -> str:
-    """A digest of `facts`."""
-    digest = hashlib.sha256()
-    for fact in self.facts():
-      digest.update(fact.encode('utf-8', 'surrogateescape') + b'\0')
-    return digest.hexdigest()
+    """That of `facts`."""
+    return sha256_of(self.facts())
+
+
+def sha256_of(texts: Iterable[str]) -> str:
+  """A digest of texts in their order."""
+  digest = hashlib.sha256()
+  for text in texts:
+    digest.update(text.encode('utf-8', 'surrogateescape') + b'\0')
+  return digest.hexdigest()
 
 
 def parse_name(name: str) -> Labels | None:

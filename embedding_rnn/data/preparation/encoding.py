@@ -26,7 +26,7 @@ from tqdm import auto as tqdm
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data import metadata
 from embedding_rnn.data.preparation import recordings, shards, workers
-from embedding_rnn.data.preparation.base import Note, Source
+from embedding_rnn.data.preparation.base import Note, Source, sha256_of
 from embedding_rnn.data.preparation.recordings import Policy
 from embedding_rnn.utils import files, locks, settings
 
@@ -267,7 +267,7 @@ class _Encoding:
 
   @functools.cached_property
   def _fingerprints_sha256(self) -> str:
-    return shards.digest(map(self._encoder.fingerprint, self._encoder.shards))
+    return sha256_of(map(self._encoder.fingerprint, self._encoder.shards))
 
   def _differing(self, before: dict[str, Any]) -> list[str]:
     # The same notes may be at another place now.

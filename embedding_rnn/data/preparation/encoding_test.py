@@ -166,10 +166,8 @@ def test_data_directory(tmp_path):
 def test_labels_that_are_not_known(tmp_path, labels, missing):
   encode_notes(Tones(5), Levels(), tmp_path / 'all')
   encode_notes(Tones(5, **labels), Levels(), tmp_path / 'some')
-  difference = set(contents(tmp_path / 'all')) - set(
-    contents(tmp_path / 'some')
-  )
-  assert difference == missing
+  known, some = (set(contents(tmp_path / name)) for name in ('all', 'some'))
+  assert known - some == missing
 
 
 def odd_notes():
@@ -225,11 +223,8 @@ def test_damaged_note_stops_by_name_and_encoding_goes_on(tmp_path):
 def test_no_note_left(tmp_path):
   silence = np.zeros(LENGTH, np.float32), RATE
   with pytest.raises(ValueError, match="all 3 were skipped, such as 'tone 0'"):
-    encode_notes(
-      Tones(3, {0: silence, 1: silence, 2: silence}),
-      Levels(),
-      tmp_path / 'data',
-    )
+    source = Tones(3, dict.fromkeys(range(3), silence))
+    encode_notes(source, Levels(), tmp_path / 'data')
   assert not (tmp_path / 'data').exists()
 
 

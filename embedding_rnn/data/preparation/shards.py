@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import csv
 import dataclasses
-import hashlib
 import json
 import pathlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from tqdm import auto as tqdm
 
 from embedding_rnn.data import metadata, writing
 from embedding_rnn.data.notes import FAMILY_NAMES
-from embedding_rnn.data.preparation.base import Labels
+from embedding_rnn.data.preparation.base import Labels, sha256_of
 from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.utils import files
 
@@ -48,14 +47,6 @@ class Shard:
   num_resampled: int = 0
   num_mixed_down: int = 0
   fingerprint: str = ''
-
-
-def digest(fingerprints: Iterable[str]) -> str:
-  """The SHA-256 of the fingerprints of all shards, in order."""
-  sha256 = hashlib.sha256()
-  for fingerprint in fingerprints:
-    sha256.update(fingerprint.encode() + b'\0')
-  return sha256.hexdigest()
 
 
 def write(path: pathlib.Path, shard: Shard) -> None:
@@ -91,12 +82,8 @@ class _Summary:
   fingerprints: list[str] = dataclasses.field(default_factory=list)
   instruments: set[str | None] = dataclasses.field(default_factory=set)
   families: set[str | None] = dataclasses.field(default_factory=set)
-  splits: collections.Counter = dataclasses.field(
-    default_factory=collections.Counter
-  )
-  counts: collections.Counter = dataclasses.field(
-    default_factory=collections.Counter
-  )
+  splits: Counter = dataclasses.field(default_factory=Counter)
+  counts: Counter = dataclasses.field(default_factory=Counter)
 
   def add(self, shard: Shard) -> None:
     self.num_notes += len(shard.notes)
@@ -176,7 +163,7 @@ def join(
     folder / metadata.FILE,
     plan
     | metadata.SPLIT_NAMES
-    | {FINGERPRINTS: digest(summary.fingerprints)}
+    | {FINGERPRINTS: sha256_of(summary.fingerprints)}
     | metadata.of_names(summary.instrument_names(), summary.family_names())
     | {'counts': dict(summary.counts)},
   )

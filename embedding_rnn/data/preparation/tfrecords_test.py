@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from embedding_rnn.data.conftest import write_records
 from embedding_rnn.data.preparation import tfrecords
 
 
 @pytest.fixture
 def folder(note_folders):
   return note_folders / 'tfrecords'
+
+
+def source_of(folder, *records):
+  write_records(folder / 'x.tfrecord', *records)
+  return tfrecords.TFRecordFile(folder / 'x.tfrecord')
 
 
 def expect_notes(notes, expected):
@@ -32,13 +38,11 @@ def test_any_range(folder, fabricated_notes, start, stop):
   expect_notes(source.notes(start, stop), expected)
 
 
-def test_few_features(tmp_path, fabricated_notes, write_records):
+def test_few_features(tmp_path, fabricated_notes):
   note = fabricated_notes[0]
   values = {'audio': note.audio, 'instrument_family': 10}
   values |= {'note_str': 'mine', 'pitch': 60, 'velocity': 100}
-  path = tmp_path / 'x.tfrecord'
-  write_records(path, values)
-  (read,) = tfrecords.TFRecordFile(path).notes(0, 1)
+  (read,) = source_of(tmp_path, values).notes(0, 1)
   assert read.labels == (60, 100, None, 'vocal', None)
   assert read.read().sample_rate == 16_000
 
@@ -61,43 +65,31 @@ def test_few_features(tmp_path, fabricated_notes, write_records):
     ),
   ],
 )
-def test_bad_features(
-  tmp_path, fabricated_notes, write_records, changes, message
-):
+def test_bad_features(tmp_path, fabricated_notes, changes, message):
   note = fabricated_notes[0]
   values = {**note.features, 'audio': note.audio, **changes}
   values = {name: v for name, v in values.items() if v is not None}
-  path = tmp_path / 'x.tfrecord'
-  write_records(path, values)
   with pytest.raises(ValueError, match=message):
-    list(tfrecords.TFRecordFile(path).notes(0, 1))
+    list(source_of(tmp_path, values).notes(0, 1))
 
 
-def test_features_that_are_not_used_may_be_anything(
-  tmp_path, fabricated_notes, write_records
-):
+def test_features_that_are_not_used_may_be_anything(tmp_path, fabricated_notes):
   note = fabricated_notes[0]
   values = {**note.features, 'audio': note.audio}
   values |= {'picture': b'\x89PNG', 'sample_rate': np.array([22050.0])}
-  path = tmp_path / 'x.tfrecord'
-  write_records(path, values)
-  (read,) = tfrecords.TFRecordFile(path).notes(0, 1)
+  (read,) = source_of(tmp_path, values).notes(0, 1)
   assert read.read().sample_rate == 22050
 
 
-def test_fingerprint_changes_with_the_sound(
-  tmp_path, fabricated_notes, write_records
-):
+def test_fingerprint_changes_with_the_sound(tmp_path, fabricated_notes):
   notes = fabricated_notes[:2]
   prints = []
   for gain in (1.0, 0.5):
-    path = tmp_path / f'{gain}.tfrecord'
     records = [
       {**note.features, 'audio': factor * note.audio}
       for note, factor in zip(notes, (gain, 1.0), strict=True)
     ]
-    write_records(path, *records)
-    source = tfrecords.TFRecordFile(path)
+    source = source_of(tmp_path, *records)
     prints.append([source.fingerprint(0, 1), source.fingerprint(1, 2)])
   assert prints[0][0] != prints[1][0]
   assert prints[0][1] == prints[1][1]

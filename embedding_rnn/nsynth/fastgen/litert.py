@@ -71,13 +71,9 @@ class LiteRTGenerator:
     self._condition_kernels = np.concatenate(
       [c.kernel.numpy()[0] for c in decoder.condition], axis=1
     )
+    pairs = zip(decoder.condition, decoder.dilated, strict=True)
     self._condition_bias = np.concatenate(
-      [
-        condition.bias.numpy() + dilated.bias.numpy()
-        for condition, dilated in zip(
-          decoder.condition, decoder.dilated, strict=True
-        )
-      ]
+      [condition.bias + dilated.bias for condition, dilated in pairs]
     )
     self._out_kernel = decoder.condition_out.kernel.numpy()[0]
     self._out_bias = decoder.condition_out.bias.numpy()
@@ -115,12 +111,8 @@ class LiteRTGenerator:
     num_steps = min(2 * _AHEAD, self.hop_length)
     for _ in range(2):
       start = time.perf_counter()
-      self.run(
-        frame,
-        lambda _, logits: logits.argmax(axis=1),
-        self.initial_state(),
-        num_steps,
-      )
+      state = self.initial_state()
+      self.run(frame, lambda _, logits: logits.argmax(1), state, num_steps)
     return (time.perf_counter() - start) / num_steps
 
   def run(

@@ -44,9 +44,8 @@ def test_operations():
 @pytest.mark.parametrize('is_int8', [False, True])
 def test_dense(is_int8):
   a, kernel, bias = normal(3, 200), normal(200, 50), normal(50)
-  kernel *= np.geomspace(
-    1e-3, 1e3, 50, dtype=np.float32
-  )  # scales are by column
+  # Scales are by column.
+  kernel *= np.geomspace(1e-3, 1e3, 50, dtype=np.float32)
   graph = Graph(is_int8)
   x = graph.input(3, 200)
   outputs = [

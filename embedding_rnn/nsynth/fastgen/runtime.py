@@ -104,13 +104,9 @@ def make_generator(
   weights: str = 'float32',
   runtime: str | None = None,
 ) -> Generator:
-  """Makes a decoder ready to generate.
+  """Makes a decoder, whose weights are not to change, ready to generate.
 
-  Args:
-    decoder: with weights, which are not to change from now on.
-    batch_size: notes that are generated together.
-    weights: see `choose_runtime`, also for errors.
-    runtime: the same.
+  For weights, runtime and errors see `choose_runtime`.
   """
   runtime = choose_runtime(runtime, weights)
   if runtime == 'tensorflow':
@@ -197,15 +193,9 @@ def generate_codes(
   weights: str = 'float32',
   runtime: str | None = None,
 ) -> np.ndarray:
-  """Generates any number of notes, some at a time.
+  """Generates any number of notes, some at a time, as `stream` does.
 
-  Args:
-    decoder: with weights.
-    frames: float32 `[N, frames, bottleneck_width]`.
-    seed: see `draw_uniform`; the notes' numbers are 0, 1, ...
-    greedy: take the likeliest classes; the seed has no effect then.
-    weights: see `choose_runtime`, also for errors.
-    runtime: the same.
+  For weights, runtime and errors see `choose_runtime`.
 
   Returns:
     Codes, int32 `[N, frames * hop_length]`.

@@ -93,9 +93,12 @@ def test_generated_audio_is_likely(tiny, options):
   assert abs(error) < 5 * (nats - entropy).std() / np.sqrt(nats.size)
 
 
-@pytest.mark.parametrize(
+of_both_kinds = pytest.mark.parametrize(
   'draw_classes', [tensorflow_loop.draw_classes, litert.draw_classes]
 )
+
+
+@of_both_kinds
 def test_draw_classes(draw_classes):
   rng = np.random.default_rng(0)
   logits = rng.normal(size=[1000, 256]).astype(np.float32)
@@ -111,9 +114,7 @@ def test_draw_classes(draw_classes):
   np.testing.assert_array_equal(classes[clear], np.array(expected)[clear])
 
 
-@pytest.mark.parametrize(
-  'draw_classes', [tensorflow_loop.draw_classes, litert.draw_classes]
-)
+@of_both_kinds
 def test_draw_classes_stays_in_range(draw_classes):
   # The sum of these probabilities rounds to less than the largest number.
   logits = np.random.default_rng(1).normal(size=[4096, 256])

@@ -89,11 +89,7 @@ def load_frames(
 def load_notes(
   source: str | os.PathLike[str], num_channels: int
 ) -> dict[str, np.ndarray]:
-  """Loads the frames of notes, one or many from a file.
-
-  Args:
-    source: a file as of `load_frames`, or a folder of such files.
-    num_channels: of a frame.
+  """As `load_frames`, from a file or a folder of such files.
 
   Returns:
     float32 `[frames, num_channels]` of each note. Its name is that of the file,
@@ -101,8 +97,7 @@ def load_notes(
 
   Raises:
     FileNotFoundError: for no such file, or a folder with none.
-    ValueError: for a damaged file, one of another shape, or twice the same
-      name.
+    ValueError: for twice the same name; else as of `load_frames`.
   """
   source = pathlib.Path(source)
   paths = sorted(source.glob('*.npy')) if source.is_dir() else [source]
@@ -265,13 +260,8 @@ class _Generation:
       if time.monotonic() - saved >= _SAVE_SECONDS:
         self._save(names, codes, state)
         saved = time.monotonic()
-    lengths = [self._num_samples([name]) for name in names]
-    self._folder.finish(
-      {
-        name: row[:length]
-        for name, row, length in zip(names, codes, lengths, strict=True)
-      }
-    )
+    rows = zip(names, codes, strict=True)
+    self._folder.finish({n: row[: self._num_samples([n])] for n, row in rows})
 
   def _resume(self, names):
     """Codes so far, and the state after them or None."""
@@ -289,12 +279,8 @@ class _Generation:
 
   def _save(self, names, codes, state):
     signal, rings = np.asarray(state.signal), np.asarray(state.rings)
-    self._folder.write_partial(
-      {
-        name: Partial(codes[i], signal[i], rings[:, i])
-        for i, name in enumerate(names)
-      }
-    )
+    partials = map(Partial, codes, signal, rings.swapaxes(0, 1))
+    self._folder.write_partial(dict(zip(names, partials, strict=True)))
 
 
 def _pad(notes: Sequence[np.ndarray]) -> np.ndarray:

@@ -11,15 +11,9 @@ from embedding_rnn.training import checkpoints
 
 def test_rates_are_those_of_2017():
   rate = StepwiseRate(2e-4)
-  for start, value in (
-    (0, 2e-4),
-    (90_000, 1.33e-4),
-    (120_000, 6e-5),
-    (150_000, 4e-5),
-    (180_000, 2e-5),
-    (210_000, 6e-6),
-    (240_000, 2e-6),
-  ):
+  starts = 0, 90_000, 120_000, 150_000, 180_000, 210_000, 240_000
+  values = 2e-4, 1.33e-4, 6e-5, 4e-5, 2e-5, 6e-6, 2e-6
+  for start, value in zip(starts, values, strict=True):
     for step in (start, start + 29_999):
       np.testing.assert_allclose(rate(tf.constant(step)), value, rtol=1e-6)
   assert StepwiseRate(**rate.get_config())(0) == rate(0)

@@ -14,7 +14,12 @@ import embedding_rnn
 from embedding_rnn.conftest import save_run, tiny_collection
 from embedding_rnn.data.preparation.sources import EmbeddedNotes
 from embedding_rnn.nsynth import load_autoencoder, runs
-from embedding_rnn.nsynth.conftest import TINY_RUN, eagerly, tiny_hps
+from embedding_rnn.nsynth.conftest import (
+  TINY_RUN,
+  eagerly,
+  run_command,
+  tiny_hps,
+)
 from embedding_rnn.nsynth.train import __main__ as train
 from embedding_rnn.nsynth.train import training
 from embedding_rnn.nsynth.train.crops import Crops
@@ -145,13 +150,9 @@ def test_other_runs_are_refused(eager, run, wavenet_run, embedded, tmp_path):
   with pytest.raises(ValueError, match=r'holds other notes .* --source'):
     go_on(tiny_hps('num_steps=16'), other)
   save_run(tmp_path / 'rnn', run)
-  with pytest.raises(
-    ValueError, match='of the model embedding_rnn, expected wavenet'
-  ):
+  with pytest.raises(ValueError, match='model embedding_rnn, expected wavenet'):
     go_on(folder=tmp_path / 'rnn')
-  with pytest.raises(
-    ValueError, match='of the model wavenet, expected embedding_rnn'
-  ):
+  with pytest.raises(ValueError, match='model wavenet, expected embedding_rnn'):
     embedding_rnn.load_run(wavenet_run)
 
 
@@ -207,8 +208,7 @@ def test_as_a_command(eager, note_folders, tmp_path, parse_flags, caplog):
 
 
 def test_help():
-  command = [sys.executable, '-m', 'embedding_rnn.nsynth.train', '--help']
-  shown = subprocess.run(command, capture_output=True, text=True, check=False)
+  shown = run_command('train', '--help')
   assert 'python -m embedding_rnn.nsynth.train --exp_name=' in shown.stdout
   for flag in ('--source', '--log_root', '--hparam', '--[no]resume'):
     assert flag in shown.stdout
