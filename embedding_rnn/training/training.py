@@ -150,10 +150,9 @@ class NoteObjective(Objective):
 
   def total_costs(self, sums: np.ndarray) -> dict[str, float]:
     """As of `Objective`."""
-    r_cost, raw_kl, weight = sums
+    *sums, weight = sums
     costs = self.model.total_costs(
-      tf.constant(r_cost / weight, tf.float32),
-      tf.constant(raw_kl / weight, tf.float32),
+      *(tf.constant(x / weight, tf.float32) for x in sums)
     )
     return {name: float(x) for name, x in costs._asdict().items()}
 
@@ -179,18 +178,14 @@ class NoteObjective(Objective):
     return [tf.reduce_mean(latent.kl_to_prior())]
 
   def evaluation_sums(self, part: Batch, number: tf.Tensor) -> tf.Tensor:
-    """Sums of reconstruction cost, raw KL and weight."""
+    """Sums of the costs of notes, and of weight."""
     batch, pitches, weight = part
     seed = tf.stack([_EVALUATION_SEED, number])
     notes = self.model.note_costs(
       batch, pitches, self.model.draw_noise(batch, seed)
     )
     return tf.stack(
-      [
-        tf.reduce_sum(notes.r_cost * weight),
-        tf.reduce_sum(notes.raw_kl * weight),
-        tf.reduce_sum(weight),
-      ]
+      [*(tf.reduce_sum(x * weight) for x in notes), tf.reduce_sum(weight)]
     )
 
 
