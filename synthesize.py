@@ -12,17 +12,12 @@ Held-out notes are reconstructed, and a new note is sampled for each pitch. The
 files go to run_dir/synthesis; index.html shows them, summary.json lists them.
 """
 
-import os
-
 from absl import app
-
-# TensorFlow reads it when it starts: warnings of its compiler are no news.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 if __name__ == '__main__':
   # Not above: processes that draw figures import this file, too.
-  from embedding_rnn.synthesize import synthesis
+  from embedding_rnn.synthesize import command
   from embedding_rnn.utils import cli
 
-  synthesis.define_flags()
-  app.run(cli.report_errors(synthesis.main))
+  command.define_flags()
+  app.run(cli.report_errors(command.main))

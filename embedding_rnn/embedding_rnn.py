@@ -110,7 +110,7 @@ class Model(keras.Model):
     ValueError: for hyperparameters that make no model, or another precision.
   """
 
-  def __init__(self, hps: HParams, precision: str = 'float32', **kwargs):
+  def __init__(self, hps: HParams, precision: str = 'float32', **kwargs: Any):
     super().__init__(**kwargs)
     check_hparams(hps)
     self.hps = hps.copy()
@@ -126,7 +126,9 @@ class Model(keras.Model):
     # Values that the RNN writes in a step, and those that it hears.
     self.step_width = self.width * hps.frames_per_step
     self.heard_width = self.step_width if hps.feedback_keep_prob else 0
-    self.encoder_cells, self.decoder_cells, self.state_layers = [], [], []
+    self.encoder_cells: list[cells.Cell] = []
+    self.decoder_cells: list[cells.Cell] = []
+    self.state_layers: list[keras.layers.Dense] = []
     if self.conditional:
       self._build_encoder()
     self._build_decoder()
@@ -174,11 +176,7 @@ class Model(keras.Model):
       self.error_kernel = self.add_weight(
         name='error_kernel',
         shape=(hps.error_order, self.width, self.width),
-        initializer='zeros',
-      )
-      first = _FIRST_CORRELATION * tf.eye(self.width)
-      self.error_kernel.assign(
-        tf.concat([first[None], self.error_kernel[1:]], axis=0)
+        initializer=_first_error_kernel,
       )
 
   def _make_cell(self, kind, units, name):
@@ -199,7 +197,10 @@ class Model(keras.Model):
     return cell(units, keep, name=name, dtype=dtype)
 
   def encode(
-    self, frames: tf.Tensor, noise: tf.Tensor | None = None, seed=None
+    self,
+    frames: tf.Tensor,
+    noise: tf.Tensor | None = None,
+    seed: tf.Tensor | None = None,
   ) -> Latent:
     """The latent of notes.
 
@@ -246,7 +247,7 @@ class Model(keras.Model):
     y = tf.tanh(z) if self.hps.clip_z_with_tanh else z
     return tf.transpose(tf.concat([y, tf.cast(pitches, y.dtype)], axis=1))
 
-  def initial_states(self, context, batch_size) -> list:
+  def initial_states(self, context: Any, batch_size: Any) -> list:
     """First state of each decoder layer; zeros without a context."""
     if context is None:
       return [cell.zero_state(batch_size) for cell in self.decoder_cells]
@@ -260,7 +261,7 @@ class Model(keras.Model):
     inputs: tf.Tensor,
     pitches: tf.Tensor | None = None,
     z: tf.Tensor | None = None,
-    seed=None,
+    seed: tf.Tensor | None = None,
   ) -> mixture.Mixture:
     """The mixture of each frame given the frames before it.
 
@@ -377,7 +378,7 @@ class Model(keras.Model):
     batch: tf.Tensor,
     pitches: tf.Tensor | None,
     noise: tf.Tensor | None = None,
-    seed=None,
+    seed: tf.Tensor | None = None,
   ) -> NoteCosts:
     """Costs of each note of a batch; arguments as in `compute_costs`."""
     inputs, target = batch[:, :-1], batch[:, 1:]
@@ -400,7 +401,7 @@ class Model(keras.Model):
     pitches: tf.Tensor | None,
     noise: tf.Tensor | None = None,
     kl_weight: tf.Tensor | float | None = None,
-    seed=None,
+    seed: tf.Tensor | None = None,
     whole_kl: tf.Tensor | None = None,
   ) -> Costs:
     """The costs of a batch.
@@ -425,7 +426,12 @@ class Model(keras.Model):
     )
 
   def total_costs(
-    self, r_cost, raw_kl, squared_error, kl_weight=None, whole_kl=None
+    self,
+    r_cost: tf.Tensor,
+    raw_kl: tf.Tensor,
+    squared_error: tf.Tensor,
+    kl_weight: tf.Tensor | float | None = None,
+    whole_kl: tf.Tensor | None = None,
   ) -> Costs:
     """Costs from the means over notes of the three parts."""
     weight = self.hps.kl_weight if kl_weight is None else kl_weight
@@ -450,7 +456,7 @@ class Model(keras.Model):
     temperature_2: float = 1.0,
     greedy: bool | str = False,
     seed: int | None = None,
-    **more,
+    **more: Any,
   ) -> tf.Tensor:
     """New notes, frame by frame; see `sampling.sample`, also for `more`."""
     return sampling.sample(
@@ -465,7 +471,14 @@ class Model(keras.Model):
       **more,
     )
 
-  def generate(self, pitches, z, uniform, normal, *settings) -> decoder.Drawn:
+  def generate(
+    self,
+    pitches: tf.Tensor,
+    z: tf.Tensor | None,
+    uniform: tf.Tensor,
+    normal: tf.Tensor,
+    *settings: Any,
+  ) -> decoder.Drawn:
     """`Decoder.generate`, compiled: notes from given random numbers."""
     jit_compile = distribution.prefers_xla_for_sampling(uniform.shape[0])
     generate = self._generate[jit_compile]
@@ -535,7 +548,7 @@ class Model(keras.Model):
     )
     return costs._asdict()
 
-  def draw_noise(self, batch, seed) -> tf.Tensor | None:
+  def draw_noise(self, batch: tf.Tensor, seed: tf.Tensor) -> tf.Tensor | None:
     """Standard normal `[B, Z]` for the latent of a batch."""
     if not self.conditional:
       return None
@@ -558,6 +571,12 @@ def _linear(width, size, name):
   )
   layer.build((None, width))
   return layer
+
+
+def _first_error_kernel(shape, dtype=None):
+  """`[P, W, W]`: an error is like that of the frame before."""
+  first = _FIRST_CORRELATION * tf.eye(shape[-1], dtype=dtype)
+  return tf.pad(first[None], [[0, shape[0] - 1], [0, 0], [0, 0]])
 
 
 def seed_at_step(seed: int, step: Any) -> tf.Tensor:

@@ -30,7 +30,7 @@ from embedding_rnn.experiments import (
 )
 from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.model.hparams import HParams, check_hparams
-from embedding_rnn.nsynth import codec as codec_choice
+from embedding_rnn.nsynth import codec
 from embedding_rnn.training.checkpoints import is_run
 from embedding_rnn.utils import cli, dataclass_flags
 from embedding_rnn.utils.dataclass_flags import option
@@ -76,7 +76,7 @@ class Options(job.Settings):
 
   def codec_of(self, info: Mapping[str, Any], hps: HParams) -> Codec | None:
     """The codec of data, or of a run on them, that say `info`."""
-    return codec_choice.codec_of_data(
+    return codec.codec_of_data(
       info,
       hps.seq_width,
       self.codec,
@@ -104,7 +104,7 @@ def define_flags() -> None:
     'this job.',
   )
   dataclass_flags.define(Options)
-  codec_choice.define_flags()
+  codec.define_flags()
   resources.define_flags()
 
 
@@ -306,7 +306,7 @@ def _check_name(run_name: str, options: Options) -> None:
 
 def _check_data(plan: Mapping[str, HParams], options: Options) -> None:
   """Raises if the data cannot be trained on, or not be heard; makes notes."""
-  from embedding_rnn.data import dataset as data
+  from embedding_rnn.data.dataset import open_dataset
   from embedding_rnn.training import task, training
 
   for hps in plan.values():
@@ -315,7 +315,7 @@ def _check_data(plan: Mapping[str, HParams], options: Options) -> None:
   notes.prepare_data_dir(
     options.data_dir, (hps.data_set, hps.pitch_set, hps.velocity_set)
   )
-  dataset = data.open_dataset(options.data_dir, hps, training.SPLIT_SEED)
+  dataset = open_dataset(options.data_dir, hps, training.SPLIT_SEED)
   options.codec_of(dataset.metadata, hps)
 
 
@@ -329,23 +329,24 @@ def _train_here(run_name: str, hps: HParams, options: Options) -> Run:
 def _evaluate_and_synthesize(
   options: Options, run: Run, unconditional_run: Run | None = None
 ) -> None:
-  from embedding_rnn.evaluate import measures
+  from embedding_rnn.evaluate import measures, tables
   from embedding_rnn.model import distribution
-  from embedding_rnn.synthesize import synthesis
+  from embedding_rnn.synthesize import page, synthesis
+  from embedding_rnn.synthesize.config import SynthesisConfig
 
   if not distribution.is_chief(distribution.choose_strategy()):
     return
   dataset = run.open_dataset(options.data_dir)
-  codec = options.codec_of(run.info, run.hps)
+  run_codec = options.codec_of(run.info, run.hps)
   metrics = measures.evaluate(
     run,
     dataset,
     unconditional_run=unconditional_run,
-    codec=codec,
+    codec=run_codec,
     seed=options.seed,
   )
-  measures.write_metrics(run.folder, metrics)
-  logging.info('%s', measures.format_metrics(metrics))
+  tables.write_metrics(run.folder, metrics)
+  logging.info('%s', tables.format_metrics(metrics))
   num_notes = 0
   if unconditional_run:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
@@ -354,14 +355,14 @@ def _evaluate_and_synthesize(
     run,
     dataset,
     output_dir,
-    synthesis.Plan(num_notes=num_notes, greedy='mean', seed=options.seed),
-    codec=codec,
+    SynthesisConfig(num_notes=num_notes, greedy='mean', seed=options.seed),
+    codec=run_codec,
     metrics=metrics,
     command=options.command,
   )
   logging.info('%s', synthesis.format_summary(summary))
   logging.info('The run: %s', run.folder)
-  logging.info('Listen to it: %s', output_dir / synthesis.PAGE)
+  logging.info('Listen to it: %s', output_dir / page.FILE_NAME)
 
 
 def _log_time(start: float, options: Options) -> None:

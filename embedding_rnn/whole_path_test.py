@@ -19,6 +19,7 @@ from embedding_rnn.nsynth.codec import (
 from embedding_rnn.nsynth.conftest import eagerly, tiny_hps
 from embedding_rnn.nsynth.train.training import train as train_wavenet
 from embedding_rnn.synthesize import synthesis
+from embedding_rnn.synthesize.config import SynthesisConfig
 from embedding_rnn.training import checkpoints, training
 
 NUM_FRAMES = 16  # of 4000 samples, in a note of 4 s
@@ -61,10 +62,10 @@ def test_wav_to_frames_to_model_to_frames_to_wav(folder, run, note_folders):
   assert distances.min() < 1e-5
   made = run.sample([60, 72], num_frames=1, seed=0)
   decoder = codec_of_data(run.info, 4, checkpoint_path=str(folder / 'wavenet'))
-  plan = synthesis.Plan(num_notes=0, pitches=(60, 72), num_frames=1)
+  config = SynthesisConfig(num_notes=0, pitches=(60, 72), num_frames=1)
   for name in ('once', 'again'):
     summary = synthesis.synthesize(
-      run, run.open_dataset(), folder / name, plan, codec=decoder
+      run, run.open_dataset(), folder / name, config, codec=decoder
     )
   audios = decoder.decode(made, np.array([60, 72]))
   for note, audio in zip(summary['notes'], audios, strict=True):
@@ -128,9 +129,9 @@ def test_data_of_another_checkpoint_is_refused(folder, run):
 
 
 def test_figures_alone_without_the_checkpoint(folder, run, caplog):
-  plan = synthesis.Plan(num_notes=1, pitches=(60,))
+  config = SynthesisConfig(num_notes=1, pitches=(60,))
   summary = synthesis.synthesize(
-    run, run.open_dataset(), folder / 'figures', plan
+    run, run.open_dataset(), folder / 'figures', config
   )
   assert 'set --nsynth_checkpoint_path' in caplog.text
   for note in summary['notes']:

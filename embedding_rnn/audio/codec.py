@@ -16,7 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from embedding_rnn.audio import harmonic_analysis, harmonic_synthesis, harmonics
+from embedding_rnn.audio import (
+  checks,
+  harmonic_analysis,
+  harmonic_synthesis,
+  harmonics,
+)
 
 _WEIGHTS = pathlib.Path(__file__).with_name('codec_weights.npz')
 
@@ -63,20 +68,18 @@ class Codec(abc.ABC):
       ValueError: audio is empty, not finite, far beyond -1..1, or of the wrong
         rank, or a pitch is not an integer in 0..127, or the lengths disagree.
     """
-    audio = _floats(audio, 'audio')
+    audio = checks.check_floats(audio, 'audio')
     single = audio.ndim == 1
-    if single:
-      audio = audio[None]
-    if audio.ndim != 2 or audio.shape[1] == 0:
+    if audio.ndim not in (1, 2) or audio.shape[-1] == 0:
       raise ValueError(
         'audio must be [B, samples], or [samples] for one note, with at least '
-        f'one sample; got shape {_shown_shape(audio, single)}.'
+        f'one sample; got shape {audio.shape}.'
       )
-    pitches = _check_pitches(midi_pitch, len(audio), single)
-    _check_finite(audio, 'audio')
-    _check_full_scale(audio)
-    padding = -audio.shape[1] % self.hop_length
-    frames = self._encode(np.pad(audio, ((0, 0), (0, padding))), pitches)
+    batch = audio[None] if single else audio
+    pitches = _check_pitches(midi_pitch, len(batch), single)
+    checks.check_sound(audio, 'audio', checks.AUDIO_AXES[single:])
+    padding = -batch.shape[1] % self.hop_length
+    frames = self._encode(np.pad(batch, ((0, 0), (0, padding))), pitches)
     return frames[0] if single else frames
 
   def decode(
@@ -96,23 +99,22 @@ class Codec(abc.ABC):
       ValueError: frames are empty, not finite, or of the wrong shape, or a
         pitch is not an integer in 0..127, or the lengths disagree.
     """
-    frames = _floats(frames, 'frames')
+    frames = checks.check_floats(frames, 'frames')
     single = frames.ndim == 2
-    if single:
-      frames = frames[None]
     if (
-      frames.ndim != 3
-      or frames.shape[1] == 0
-      or frames.shape[2] != self.num_channels
+      frames.ndim not in (2, 3)
+      or frames.shape[-2] == 0
+      or frames.shape[-1] != self.num_channels
     ):
       raise ValueError(
         f'frames must be [B, T, {self.num_channels}], or '
         f'[T, {self.num_channels}] for one note, with at least one frame; got '
-        f'shape {_shown_shape(frames, single)}.'
+        f'shape {frames.shape}.'
       )
-    pitches = _check_pitches(midi_pitch, len(frames), single)
-    _check_finite(frames, 'frames')
-    audio = self._decode(frames, pitches)
+    batch = frames[None] if single else frames
+    pitches = _check_pitches(midi_pitch, len(batch), single)
+    checks.check_finite(frames, 'frames', checks.FRAMES_AXES[single:])
+    audio = self._decode(batch, pitches)
     return audio[0] if single else audio
 
   @abc.abstractmethod
@@ -221,23 +223,7 @@ def frames_to_features(
   return 10.0 * (residual + mean) - 50.0
 
 
-# --- Checks -------------------------------------------------------------------
-
-
-def _floats(values: npt.ArrayLike, what: str) -> np.ndarray:
-  values = np.asarray(values)
-  if values.dtype.kind != 'f':
-    raise ValueError(
-      f'{what} must be floating point, got {values.dtype}. Divide 16-bit '
-      'samples by 32768.'
-      if what == 'audio'
-      else f'{what} must be floating point, got {values.dtype}.'
-    )
-  return values.astype(np.float32)
-
-
-def _shown_shape(batch: np.ndarray, single: bool) -> tuple[int, ...]:
-  return batch.shape[1:] if single else batch.shape
+# --- Pitches ------------------------------------------------------------------
 
 
 def _check_pitches(
@@ -256,29 +242,10 @@ def _check_pitches(
       f'{pitches.dtype}.'
     )
   pitches = pitches.reshape(-1)
-  for row in np.flatnonzero((pitches < 0) | (pitches > 127))[:1]:
+  for row in np.flatnonzero((pitches < 0) | (pitches >= harmonics.NUM_MIDI))[
+    :1
+  ]:
     raise ValueError(
       f'midi_pitch of row {row} is {pitches[row]}; expected 0..127.'
     )
   return pitches.astype(int)
-
-
-def _check_finite(batch: np.ndarray, what: str) -> None:
-  finite = np.isfinite(batch)
-  if not finite.all():
-    row, *where = np.argwhere(~finite)[0].tolist()
-    raise ValueError(
-      f'{what} of row {row} has {batch[row][tuple(where)]} at {where}; '
-      'expected finite numbers.'
-    )
-
-
-def _check_full_scale(audio: np.ndarray) -> None:
-  # Resampling may overshoot full scale a little; 16-bit integers are far off.
-  peaks = np.abs(audio).max(axis=1, initial=0.0)
-  if len(peaks) and peaks.max() > 8.0:
-    row = int(peaks.argmax())
-    raise ValueError(
-      f'audio of row {row} reaches {peaks[row]:g}; expected -1..1. Divide '
-      '16-bit samples by 32768.'
-    )

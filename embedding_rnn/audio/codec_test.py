@@ -1,5 +1,3 @@
-import pathlib
-
 import numpy as np
 import pytest
 import soundfile
@@ -13,8 +11,6 @@ from embedding_rnn.audio import (
 )
 from embedding_rnn.audio.codec import Codec, HarmonicCodec, get_codec
 
-_NSYNTH = pathlib.Path(__file__).parents[1] / 'testdata' / 'nsynth'
-
 
 @pytest.fixture(scope='module')
 def codec():
@@ -22,9 +18,9 @@ def codec():
 
 
 @pytest.fixture(scope='module')
-def nsynth():
+def nsynth(testdata):
   """16 real notes: audio [16, 64000] and pitches [16]."""
-  paths = sorted(_NSYNTH.glob('*.flac'))
+  paths = sorted((testdata / 'nsynth').glob('*.flac'))
   assert len(paths) == 16
   audio = [soundfile.read(path, dtype='float32')[0] for path in paths]
   pitches = [int(path.stem.rsplit('_', 1)[1]) for path in paths]
@@ -221,11 +217,20 @@ _FRAMES = np.zeros([3, 2, 16], np.float32)
     (
       _bad(_AUDIO, (1, 7), np.nan),
       [60] * 3,
-      r'audio of row 1 has nan at \[7\]',
+      'audio has nan at row 1, sample 7; expected finite',
     ),
-    (_bad(_AUDIO, (2, 0), -np.inf), [60] * 3, r'audio of row 2 has -inf'),
-    (_bad(_AUDIO, (2, 0), 99.0), [60] * 3, r'audio of row 2 reaches 99'),
+    (
+      _bad(_AUDIO, (2, 0), -np.inf),
+      [60] * 3,
+      'audio has -inf at row 2',
+    ),
+    (
+      _bad(_AUDIO, (2, 0), 99.0),
+      [60] * 3,
+      'audio reaches 99 at row 2, sample 0; .* Divide',
+    ),
     (_AUDIO.astype(np.int16), [60] * 3, 'floating point, got int16'),
+    (_bad(_AUDIO[0], 7, np.nan), 60, 'audio has nan at sample 7; '),
     (_AUDIO[:, :0], [60] * 3, 'at least one sample'),
     (_AUDIO[None], [60] * 3, r'got shape \(1, 3, 1024\)'),
     (np.float32(0), 60, 'audio must be'),
@@ -248,7 +253,7 @@ def test_encode_refuses(codec, audio, midi_pitch, message):
     (
       _bad(_FRAMES, (1, 1, 3), np.nan),
       [60] * 3,
-      r'frames of row 1 has nan at \[1, 3\]',
+      'frames has nan at row 1, frame 1, channel 3; expected finite',
     ),
     (_FRAMES[..., :15], [60] * 3, r'\[B, T, 16\].* got shape \(3, 2, 15\)'),
     (_FRAMES[:, :0], [60] * 3, 'at least one frame'),

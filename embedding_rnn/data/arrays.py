@@ -10,6 +10,7 @@ import mmap
 import os
 import tokenize
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from tqdm import auto as tqdm
@@ -236,8 +237,9 @@ def release(array: np.ndarray) -> None:
   They stay in the system's file cache as long as there is room, but no longer
   count as memory of this process.
   """
-  if isinstance(array.base, mmap.mmap) and hasattr(mmap, 'MADV_DONTNEED'):
-    array.base.madvise(mmap.MADV_DONTNEED)
+  base: Any = array.base
+  if isinstance(base, mmap.mmap) and hasattr(mmap, 'MADV_DONTNEED'):
+    base.madvise(mmap.MADV_DONTNEED)
 
 
 def _check_chunks(

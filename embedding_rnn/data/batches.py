@@ -136,18 +136,17 @@ def _model_batch(
   dataset: NoteDataset, transforms: Transforms, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   frames, pitches = dataset.notes(rows)
-  # [B, T, W] -> [B, T + 1, W]
-  batch = with_first_input(transforms.forward(frames))
-  return batch, pitches
+  return with_first_input(transforms.forward(frames)), pitches
 
 
 def _shapes(
   dataset: NoteDataset, transforms: Transforms, batch_size: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
   num_frames = dataset.frames.shape[1]
+  velocities = dataset.velocity_context * dataset.velocities.shape[1]
   return (
     (batch_size, num_frames + 1, transforms.width),
-    (batch_size, dataset.pitches.shape[1]),
+    (batch_size, dataset.pitches.shape[1] + velocities),
   )
 
 

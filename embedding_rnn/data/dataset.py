@@ -39,6 +39,7 @@ class NoteDataset:
     instrument_family_ids: ints `[N]`, or None if the data set has none.
     metadata: what dataset.json says: "codec", "instruments" (names by id),
       "instrument_families" (names by id); {} if there is no such file.
+    velocity_context: whether `notes` gives velocities behind pitches.
   """
 
   data_dir: str
@@ -49,6 +50,7 @@ class NoteDataset:
   instrument_ids: np.ndarray | None = None
   instrument_family_ids: np.ndarray | None = None
   metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+  velocity_context: bool = False
 
   @property
   def codec(self) -> str | None:
@@ -62,9 +64,16 @@ class NoteDataset:
       rows: `[n]` row indices, in any order.
 
     Returns:
-      Frames `[n, T, W]` and pitch one-hots `[n, 128]`, both float32.
+      Frames `[n, T, W]` and pitch one-hots `[n, 128]`, both float32; with
+      velocity_context pitch and velocity one-hots, `[n, 256]`.
     """
-    return _gather(self.frames, rows), _gather(self.pitches, rows)
+    one_hots = self.one_hots(rows, self.velocity_context)
+    return _gather(self.frames, rows), one_hots
+
+  def one_hots(self, rows: np.ndarray, with_velocities: bool) -> np.ndarray:
+    """Pitch one-hots `[n, 128]`, or those of pitch and velocity, `[n, 256]`."""
+    labels = [self.pitches] + [self.velocities] * with_velocities
+    return np.concatenate([_gather(array, rows) for array in labels], axis=1)
 
   def chunks(
     self, rows: np.ndarray, chunk_size: int = 512
@@ -105,7 +114,7 @@ def open_dataset(
   Args:
     data_dir: the folder.
     hps: of these, the names of the files, max_seq_len (T), seq_width (W),
-      context_vec_size, batch_size and overfit are read.
+      context_vec_size, velocity_context, batch_size and overfit are read.
     seed: of the split; the same seed gives the same split.
 
   Returns:
@@ -160,6 +169,7 @@ def open_dataset(
     instrument_ids=instrument_ids,
     instrument_family_ids=ids[metadata.FAMILIES],
     metadata=known,
+    velocity_context=bool(hps.velocity_context),
   )
 
 

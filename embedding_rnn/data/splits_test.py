@@ -1,14 +1,10 @@
 """Tests of splits.py against golden numbers of 2017 and scikit-learn."""
 
-import pathlib
-
 import numpy as np
 import pytest
 from sklearn import model_selection
 
 from embedding_rnn.data import splits
-
-GOLDEN = pathlib.Path(__file__).parents[1] / 'testdata/rnn/data_transform.npz'
 
 
 def assert_partition(rows, num_notes):
@@ -16,11 +12,10 @@ def assert_partition(rows, num_notes):
   np.testing.assert_array_equal(np.sort(together), np.arange(num_notes))
 
 
-def test_random_split_is_that_of_2017():
-  with np.load(GOLDEN) as golden:
-    rows = splits.random_split(len(golden['raw']), int(golden['random_state']))
-    for name in splits.SPLITS:
-      np.testing.assert_array_equal(rows[name], golden[f'idx_{name}'])
+def test_random_split_is_that_of_2017(golden):
+  rows = splits.random_split(len(golden['raw']), int(golden['random_state']))
+  for name in splits.SPLITS:
+    np.testing.assert_array_equal(rows[name], golden[f'idx_{name}'])
 
 
 @pytest.mark.parametrize('num_notes', [4, 5, 10, 11, 100, 1003])

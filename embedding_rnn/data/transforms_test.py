@@ -1,7 +1,6 @@
 """Tests of transforms.py against golden numbers of 2017 and scikit-learn."""
 
 import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -9,14 +8,6 @@ from sklearn import decomposition
 
 from embedding_rnn.data.transforms import Difference, Transforms, WhitenedPCA
 from embedding_rnn.model.hparams import default_hps
-
-GOLDEN = pathlib.Path(__file__).parents[1] / 'testdata/rnn/data_transform.npz'
-
-
-@pytest.fixture(scope='module')
-def golden():
-  with np.load(GOLDEN) as file:
-    return dict(file)
 
 
 def notes(num_notes=30, num_frames=20, width=16, seed=0):

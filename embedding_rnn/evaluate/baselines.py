@@ -15,13 +15,61 @@ import scipy.sparse.linalg
 _RIDGE = 1e-6  # of the mean variance; a constant channel has no density else
 
 
-def repeat_mean_frame(notes: np.ndarray) -> np.ndarray:
-  """Each note `[N, T, W]` as its own mean frame, repeated."""
-  return np.broadcast_to(notes.mean(axis=1, keepdims=True), notes.shape)
+class Baseline:
+  """What all have; a method that makes no sense for one of them gives None.
+
+  Attributes:
+    min_size: notes, and frames of a note, that `fit` needs.
+    takes_code_size: whether `fit` is told the code size of a model.
+    in_model_format: whether its notes are as the model sees them.
+  """
+
+  min_size = 2
+  takes_code_size = False
+  in_model_format = False
+
+  @property
+  def code_size(self) -> int | None:
+    """Numbers that `reconstruct` makes of a note."""
+
+  def reconstruct(self, notes: np.ndarray) -> np.ndarray | None:
+    """Notes `[N, T, W]` as they are after they were a code."""
+
+  def sample(self, num_notes: int, seed: int) -> np.ndarray | None:
+    """New notes, float32 `[num_notes, T, W]`."""
+
+  def log_prob(self, notes: np.ndarray) -> np.ndarray | None:
+    """Log density of notes `[N, T, W]`, in nats a note, `[N]`."""
 
 
 @dataclasses.dataclass(frozen=True)
-class NotePCA:
+class MeanFrame(Baseline):
+  """Each note as its own mean frame, repeated.
+
+  Attributes:
+    width: channels of a frame.
+  """
+
+  width: int
+  min_size = 1
+
+  @classmethod
+  def fit(cls, notes: np.ndarray) -> MeanFrame:
+    """That of notes `[N, T, W]`."""
+    return cls(notes.shape[2])
+
+  @property
+  def code_size(self) -> int:
+    """One number for each channel."""
+    return self.width
+
+  def reconstruct(self, notes: np.ndarray) -> np.ndarray:
+    """Notes `[N, T, W]`, the same at each time."""
+    return np.broadcast_to(notes.mean(axis=1, keepdims=True), notes.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class NotePCA(Baseline):
   """Principal components of whole notes: a linear code of a few numbers.
 
   As a generative model, its numbers are independent Gaussians.
@@ -35,6 +83,7 @@ class NotePCA:
   mean: np.ndarray
   components: np.ndarray
   std: np.ndarray
+  takes_code_size = True
 
   @classmethod
   def fit(cls, notes: np.ndarray, code_size: int) -> NotePCA:
@@ -57,6 +106,11 @@ class NotePCA:
     values, components = _largest_singular(flat - mean, code_size)
     std = values / np.sqrt(len(flat) - 1)
     return cls(mean.reshape(notes.shape[1:]), components, std)
+
+  @property
+  def code_size(self) -> int:
+    """One number for each component."""
+    return len(self.components)
 
   def reconstruct(self, notes: np.ndarray) -> np.ndarray:
     """Notes `[N, T, W]` projected on the components, float32."""
@@ -87,7 +141,7 @@ def _largest_singular(
 
 
 @dataclasses.dataclass(frozen=True)
-class Autoregression:
+class Autoregression(Baseline):
   """Each frame a linear function of the one before, and Gaussian noise.
 
   x_0 ~ N(first_mean, first_cov); x_t = offset + matrix x_(t-1) + e_t with
@@ -101,6 +155,8 @@ class Autoregression:
   offset: np.ndarray
   matrix: np.ndarray
   noise_cov: np.ndarray
+  num_frames: int  # of a note
+  in_model_format = True
 
   @classmethod
   def fit(cls, frames: np.ndarray) -> Autoregression:
@@ -110,7 +166,7 @@ class Autoregression:
         f'Frames of shape {frames.shape}: expected [N, T, W], at least two '
         'notes of two frames.'
       )
-    width = frames.shape[2]
+    _, num_frames, width = frames.shape
     pairs = np.concatenate([frames[:, :-1], frames[:, 1:]], axis=2)
     mean, cov = _moments(pairs.reshape(-1, 2 * width))
     before, after = slice(None, width), slice(width, None)
@@ -129,6 +185,7 @@ class Autoregression:
       mean[after] - matrix @ mean[before],
       matrix,
       _ridged(noise_cov),
+      num_frames,
     )
 
   def log_prob(self, frames: np.ndarray) -> np.ndarray:
@@ -138,15 +195,15 @@ class Autoregression:
     first = _log_normal(frames[:, 0] - self.first_mean, self.first_cov)
     return first + _log_normal(errors, self.noise_cov).sum(axis=1)
 
-  def sample(self, num_notes: int, num_frames: int, seed: int) -> np.ndarray:
-    """New notes, float32 `[num_notes, num_frames, W]`."""
-    shape = num_frames, num_notes, len(self.offset)
+  def sample(self, num_notes: int, seed: int) -> np.ndarray:
+    """New notes, float32 `[num_notes, T, W]`."""
+    shape = self.num_frames, num_notes, len(self.offset)
     normal = np.random.default_rng(seed).standard_normal(shape)
     noise = normal @ np.linalg.cholesky(self.noise_cov).T
     frames = np.empty(shape)
     first = normal[0] @ np.linalg.cholesky(self.first_cov).T
     frames[0] = self.first_mean + first
-    for t in range(1, num_frames):
+    for t in range(1, self.num_frames):
       frames[t] = self.offset + frames[t - 1] @ self.matrix.T + noise[t]
     return frames.transpose(1, 0, 2).astype(np.float32)
 

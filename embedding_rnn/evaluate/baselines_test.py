@@ -21,8 +21,10 @@ def _notes(rng, num_notes=60, num_frames=5, width=3):
 
 def test_the_mean_frame_leaves_the_variance_in_time(rng):
   notes = _notes(rng)
-  made = baselines.repeat_mean_frame(notes)
+  mean_frame = baselines.MeanFrame.fit(notes)
+  made = mean_frame.reconstruct(notes)
   assert made.shape == notes.shape
+  assert mean_frame.code_size == 3
   error = np.mean((notes - made) ** 2)
   assert error == pytest.approx(np.mean(notes.var(axis=1)), rel=1e-5)
 
@@ -42,10 +44,10 @@ def test_pca_agrees_with_sklearn(rng, code_size):
 def test_pca_of_all_dimensions_loses_nothing(rng):
   notes = _notes(rng)
   pca = baselines.NotePCA.fit(notes, 1000)  # more than there are
-  assert len(pca.components) == 15
+  assert pca.code_size == 15
   np.testing.assert_allclose(pca.reconstruct(notes), notes, atol=1e-4)
   few = baselines.NotePCA.fit(notes[:4], 1000)  # fewer notes than dimensions
-  assert len(few.components) == 4
+  assert few.code_size == 4
   np.testing.assert_allclose(few.reconstruct(notes[:4]), notes[:4], atol=1e-4)
 
 
@@ -62,7 +64,7 @@ def test_pca_samples_have_the_moments_of_the_notes(rng):
   assert np.abs(samples[:5] - pca.sample(5, seed=2)).max() > 0.1
 
 
-def _autoregression(rng):
+def _autoregression(rng, num_frames):
   root = rng.normal(size=(2, 2))
   return baselines.Autoregression(
     first_mean=np.array([1.0, -2.0]),
@@ -70,12 +72,13 @@ def _autoregression(rng):
     offset=np.array([0.5, 0.0]),
     matrix=np.array([[0.8, 0.1], [-0.2, 0.6]]),
     noise_cov=root @ root.T + 0.1 * np.eye(2),
+    num_frames=num_frames,
   )
 
 
-def _joint_gaussian(model, num_frames):
+def _joint_gaussian(model):
   """Mean and covariance of a whole note: it is a linear map of its noise."""
-  width = len(model.offset)
+  num_frames, width = model.num_frames, len(model.offset)
   mean, gains = [model.first_mean], [np.eye(width, num_frames * width)]
   for t in range(1, num_frames):
     mean.append(model.offset + model.matrix @ mean[-1])
@@ -89,31 +92,31 @@ def _joint_gaussian(model, num_frames):
 
 
 def test_autoregression_is_the_gaussian_that_it_should_be(rng):
-  model = _autoregression(rng)
-  mean, cov = _joint_gaussian(model, 4)
+  model = _autoregression(rng, 4)
+  mean, cov = _joint_gaussian(model)
   notes = rng.normal(size=(6, 4, 2))
   expected = scipy.stats.multivariate_normal(mean, cov).logpdf(
     notes.reshape(6, -1)
   )
   np.testing.assert_allclose(model.log_prob(notes), expected, rtol=1e-9)
-  flat = model.sample(50_000, 4, seed=0).reshape(-1, 8)
+  flat = model.sample(50_000, seed=0).reshape(-1, 8)
   np.testing.assert_allclose(flat.mean(axis=0), mean, atol=0.05)
   scale = np.abs(cov).max()
   np.testing.assert_allclose(np.cov(flat.T), cov, atol=0.03 * scale)
 
 
 def test_autoregression_is_found_again_from_its_samples(rng):
-  model = _autoregression(rng)
-  notes = model.sample(5_000, 40, seed=3)
+  model = _autoregression(rng, 40)
+  notes = model.sample(5_000, seed=3)
   fitted = baselines.Autoregression.fit(notes)
   for field in dataclasses.fields(model):
     expected = getattr(model, field.name)
     found = getattr(fitted, field.name)
     np.testing.assert_allclose(found, expected, atol=0.1, err_msg=field.name)
   # Its cost is then the entropy, and that of other parameters is higher.
-  _, cov = _joint_gaussian(model, 40)
+  _, cov = _joint_gaussian(model)
   entropy = scipy.stats.multivariate_normal(None, cov).entropy()
-  cost = -fitted.log_prob(model.sample(5_000, 40, seed=4)).mean()
+  cost = -fitted.log_prob(model.sample(5_000, seed=4)).mean()
   assert cost == pytest.approx(entropy, rel=0.01)
   worse = dataclasses.replace(fitted, matrix=fitted.matrix * 0.9)
   assert worse.log_prob(notes).mean() < fitted.log_prob(notes).mean() - 1
@@ -134,7 +137,8 @@ def test_a_constant_channel_is_no_problem(rng):
   notes[..., 1] = 7.0
   model = baselines.Autoregression.fit(notes)
   assert np.isfinite(model.log_prob(notes)).all()
-  samples = model.sample(50, 100, seed=0)
+  longer = dataclasses.replace(model, num_frames=100)
+  samples = longer.sample(50, seed=0)
   np.testing.assert_allclose(samples[..., 1], 7.0, atol=0.1)
 
 

@@ -1,27 +1,14 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 from absl import logging
 
-from embedding_rnn.conftest import save_run, tiny_run
 from embedding_rnn.evaluate import __main__ as evaluate
-from embedding_rnn.evaluate import baselines, measures
+from embedding_rnn.evaluate import baselines, sweep, tables
 from embedding_rnn.training import checkpoints
 
 _QUICK = ['--num_importance_samples=1', '--num_decoded_notes=1']
-
-
-@pytest.fixture
-def logs(tmp_path, run, unconditional_run):
-  """A folder of a run, its baseline, and a run without a checkpoint."""
-  folder = tmp_path / 'logs'
-  save_run(folder / 'small', run)
-  save_run(folder / 'small_unconditional', unconditional_run)
-  files = checkpoints.RunFiles(run.hps, run.transforms, run.info)
-  checkpoints.create_run(folder / 'begun', files)
-  return folder
 
 
 @pytest.fixture
@@ -53,7 +40,7 @@ def test_one_run_with_the_baseline_beside_it(logs, command):
   assert result['num_decoded_notes'] == 1
   assert result['models']['unconditional']['code_size'] == 0
   table = (logs / 'small' / 'metrics.txt').read_text()
-  assert table.strip() == measures.format_metrics(result)
+  assert table.strip() == tables.format_metrics(result)
   assert table.strip() in said
   new = {p for p in logs.rglob('*') if p.is_file()} - before
   names = ('metrics.json', 'metrics.txt')
@@ -86,37 +73,13 @@ def test_a_sweep_goes_on_after_a_run_that_fails(logs, command, monkeypatch):
   runs = [whole['runs'][name]['models']['run'] for name in ('copy', 'small')]
   assert runs[0] == runs[1]
   text = (logs / 'metrics.txt').read_text()
-  assert text.strip() == evaluate.format_runs(whole)
+  assert text.strip() == sweep.format_runs(whole)
   first = [line.split('  ')[0] for line in text.splitlines()]
   assert first[0].startswith("12 test notes of '")
   assert set(names) < set(first)
   for baseline in ('AR(1)', 'PCA of 4', 'mean frame', 'real notes'):
     assert first.count(baseline) == 1
   assert 'Failed: begun: ' in text
-
-
-def test_runs_of_other_data_have_a_table_of_their_own(
-  logs, run, tmp_path, tiny_data_dir
-):
-  data_dir = tmp_path / 'data'
-  shutil.copytree(tiny_data_dir, data_dir)
-  splits = np.load(data_dir / 'splits.npy')
-  np.save(data_dir / 'splits.npy', splits[::-1].copy())
-  save_run(logs / 'other', tiny_run(data_dir, difference_input=1))
-  names = 'other', 'small'
-  results = evaluate.evaluate_runs(
-    {name: logs / name for name in names},
-    output_dirs={name: tmp_path / 'out' / name for name in names},
-    num_importance_samples=1,
-    num_decoded_notes=0,
-  )
-  assert not results['failed']
-  assert _read(tmp_path / 'out' / 'other') == results['runs']['other']
-  assert not (logs / 'other' / 'metrics.json').exists()
-  text = evaluate.format_runs(results)
-  assert text.count('12 test notes of') == 2
-  assert 'components of steps between frames' in text
-  assert 'in tune' not in text  # there was no audio
 
 
 def test_a_baseline_that_does_not_fit_is_left_out(logs, command, caplog):
@@ -142,23 +105,6 @@ def test_refuses_bad_flags_before_any_work(
   logs, command, monkeypatch, arguments, message
 ):
   (logs / 'file').write_text('')
-  monkeypatch.setattr(evaluate, 'load_run', None)
+  monkeypatch.setattr(sweep, 'load_run', None)
   with pytest.raises((ValueError, OSError), match=message):
     command(*(argument.format(logs=logs) for argument in arguments))
-
-
-def test_a_run_in_a_folder_that_cannot_be_written_is_not_evaluated(
-  logs, monkeypatch
-):
-  def refuse(folder):
-    raise OSError(f'Cannot write to {folder}.')
-
-  monkeypatch.setattr(evaluate.files, 'make_output_dir', refuse)
-  monkeypatch.setattr(evaluate, 'load_run', None)
-  results = evaluate.evaluate_runs({'small': logs / 'small'})
-  assert results['failed']['small'].startswith('Cannot write to')
-
-
-def test_the_table_of_no_runs_is_what_failed():
-  text = evaluate.format_runs({'runs': {}, 'failed': {'a': 'no luck'}})
-  assert text == 'Failed: a: no luck'

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -61,7 +62,7 @@ class Likelihood:
   mean: np.ndarray | None = None
 
   @property
-  def negative_elbo(self) -> np.ndarray | None:
+  def negative_elbo(self) -> Any:
     """Reconstruction and KL, the evidence lower bound's negative, `[N]`."""
     return None if self.kl is None else self.reconstruction + self.kl
 
@@ -106,7 +107,7 @@ def note_terms(
   """
   inputs, target = batch[:, :-1], batch[:, 1:]
 
-  def log_likelihood(z=None):
+  def log_likelihood(z: Any = None) -> Any:
     mix = model.predict_mixture(inputs, pitches, z)
     return tf.reduce_sum(mix.log_prob(target), axis=[1, 2])
 
@@ -167,8 +168,10 @@ def measure(
   return _summarise(model, parts, num_notes)
 
 
-def _summarise(model, parts, num_notes) -> Likelihood:
-  def joined(name, axis):
+def _summarise(
+  model: Model, parts: Sequence[NoteTerms], num_notes: int
+) -> Likelihood:
+  def joined(name: str, axis: int) -> np.ndarray:
     arrays = [getattr(terms, name) for terms in parts]
     joint = np.concatenate(arrays, axis).astype(np.float64)
     return np.take(joint, np.arange(num_notes), axis)

@@ -5,55 +5,34 @@ baselines, too, without which the numbers would say little:
 
   run = embedding_rnn.load_run('logs/default_local')
   result = evaluate(run, run.open_dataset(), codec=get_codec('harmonic'))
-  print(format_metrics(result))
+  print(tables.format_metrics(result))
 """
 
 from __future__ import annotations
 
 import math
-import os
 import pathlib
-from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from embedding_rnn.audio.codec import Codec
+from embedding_rnn.data import checks
 from embedding_rnn.data import dataset as data
 from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.evaluate import baselines, likelihood
 from embedding_rnn.evaluate.reference import Reference
+from embedding_rnn.evaluate.tables import HEADINGS, MEASURES
 from embedding_rnn.training.trained_run import Run
-from embedding_rnn.utils import cli, files
 
-METRICS, TABLE = 'metrics.json', 'metrics.txt'
-# What there is to say of a model; the wording is that of the table.
-MEASURES = {
-  'code_size': 'numbers in the code of a note',
-  'nll_nats_per_value': 'negative log likelihood, nats a value',
-  'negative_elbo_nats_per_value': 'negative ELBO, nats a value',
-  'reconstruction_nats_per_value': 'reconstruction, nats a value',
-  'kl_nats_per_note': 'KL, nats a note',
-  'kl_nats_per_latent': 'KL, nats a latent',
-  'active_units': 'active units',
-  'mse': 'reconstruction: mean squared error',
-  'reconstruction_pitch_accuracy': 'reconstruction: pitch accuracy',
-  'reconstruction_pitch_error_cents': 'reconstruction: pitch error, cents',
-  'reconstruction_loudness_error_db': 'reconstruction: loudness error, dB',
-  'frechet_distance': 'samples: Fréchet distance',
-  'squared_mmd': 'samples: squared MMD',
-  'sample_pitch_accuracy': 'samples: pitch accuracy',
-  'sample_pitch_error_cents': 'samples: pitch error, cents',
-  'sample_loudness_error_db': 'samples: mean loudness error, dB',
-}
-HEADINGS = {
-  'real': 'real notes',
-  'mean_frame': 'mean frame',
-  'pca': 'PCA',
-  'ar1': 'AR(1)',
-  'unconditional': 'unconditional',
+_Steps = dict[str, partial[dict[str, Any]]]
+_BASELINES: dict[str, Any] = {
+  'mean_frame': baselines.MeanFrame,
+  'pca': baselines.NotePCA,
+  'ar1': baselines.Autoregression,
 }
 
 
@@ -88,8 +67,8 @@ def evaluate(
     distances are those of two halves of them), 'mean_frame' (each note's own,
     repeated), 'pca' (of whole notes, with the code size of the run), 'ar1' (a
     vector autoregression of the frames that the run sees) and 'unconditional'.
-    Each has the keys of `MEASURES` and these, None where one makes no sense or
-    is not finite:
+    Each has the keys of `tables.MEASURES` and these, None where one makes no
+    sense or is not finite:
 
     - 'density': what 'nll_nats_per_value' is the density of, see
       `describe_density`; and 'likelihood', 'exact' or an upper 'bound'.
@@ -143,11 +122,12 @@ def measure(
   unconditional_run: Run | None = None,
 ) -> dict[str, Any]:
   """As `evaluate`, against notes that were read already."""
-  steps = {'run': lambda: _measure_run(run, reference, num_importance_samples)}
+  measure_run = partial(_measure_run, reference)
+  steps = {'run': partial(measure_run, run, num_importance_samples)}
   steps |= _baselines(run, reference)
   if unconditional_run is not None:
     check_unconditional(run, unconditional_run)
-    steps['unconditional'] = lambda: _measure_run(unconditional_run, reference)
+    steps['unconditional'] = partial(measure_run, unconditional_run)
   models = {}
   for name, step in (bar := tqdm(steps.items(), unit='model')):
     bar.set_description(f'Measuring {HEADINGS.get(name, name)}')
@@ -170,16 +150,18 @@ def measure(
   }
 
 
-def _measure_run(run, reference, num_importance_samples=1) -> dict[str, Any]:
+def _measure_run(
+  reference: Reference, run: Run, num_importance_samples: int = 1
+) -> dict[str, Any]:
   """What there is to say of any run."""
   model, seed = run.model, reference.seed
-  samples = run.sample(reference.pitches, seed=seed)
+  samples = run.sample(reference.one_hots, seed=seed)
   if model.conditional:
     made = run.reconstruct(
       reference.notes, reference.one_hots, greedy='mean', seed=seed
     )
   else:
-    mean_note = run.sample(reference.pitches[:1], greedy='mean', seed=seed)[0]
+    mean_note = run.sample(reference.one_hots[:1], greedy='mean', seed=seed)[0]
     made = min(
       (
         np.broadcast_to(guess, reference.notes.shape)
@@ -195,12 +177,15 @@ def _measure_run(run, reference, num_importance_samples=1) -> dict[str, Any]:
   }
 
 
-def _likelihood_measures(run, reference, num_importance_samples):
+def _likelihood_measures(
+  run: Run, reference: Reference, num_importance_samples: int
+) -> dict[str, Any]:
+  """How likely the run finds the notes."""
   frames = run.transforms.forward(reference.notes)
   nats = likelihood.measure(
     run.model,
     frames,
-    reference.one_hots,
+    checks.conditions(reference.one_hots, None, run.hps),
     num_importance_samples,
     seed=reference.seed,
   )
@@ -212,7 +197,7 @@ def _likelihood_measures(run, reference, num_importance_samples):
   if nats.bound is not None:
     result['nll_nats_per_value'] = nats.bound.mean() / num_values
     result['likelihood'] = 'exact' if nats.kl is None else 'bound'
-  if nats.kl is not None:
+  if nats.kl is not None and nats.mean is not None:
     result |= {
       'negative_elbo_nats_per_value': nats.negative_elbo.mean() / num_values,
       'kl_nats_per_note': nats.kl.mean(),
@@ -241,6 +226,9 @@ def describe_density(transforms: Transforms, num_frames: int) -> dict[str, Any]:
       f'components of {variables}'
     )
     log_scale = float(np.log(transforms.pca.variance).mean() / 2)
+  if transforms.one_scale:
+    variables = f'{variables} on one scale'
+    log_scale = float(np.log(transforms.one_scale.scale))
   return {
     'variables': variables,
     'values_per_note': num_frames * transforms.width,
@@ -248,49 +236,43 @@ def describe_density(transforms: Transforms, num_frames: int) -> dict[str, Any]:
   }
 
 
-def _baselines(run, reference) -> dict[str, Callable[[], dict[str, Any]]]:
-  """The baselines that need no run."""
-  train_notes = reference.train_notes
+def _baselines(run: Run, reference: Reference) -> _Steps:
+  """What measures the baselines that need no run, if it was not done before."""
+  once = reference.once
+  steps = {'real': partial(once, 'real', Reference.real_measures)}
+  size = min(reference.train_notes.shape[:2])
+  for name, kind in _BASELINES.items():
+    code_size = [run.hps.z_size] * kind.takes_code_size
+    if size < kind.min_size or (code_size and not run.model.conditional):
+      continue
+    transforms = Transforms(run.hps.seq_width)
+    if kind.in_model_format:
+      transforms = run.transforms
+    key = name, *code_size, describe_density(transforms, 1)['variables']
+    steps[name] = partial(
+      once, key, _measure_baseline, kind, transforms, *code_size
+    )
+  return steps
 
-  def mean_frame():
-    made = baselines.repeat_mean_frame(reference.notes)
-    code = {'code_size': made.shape[2]}
-    return code | reference.reconstruction_measures(made)
 
-  def pca():
-    fitted = baselines.NotePCA.fit(train_notes, run.hps.z_size)
-    samples = fitted.sample(len(reference.notes), reference.seed)
-    return {
-      'code_size': len(fitted.components),
-      **reference.reconstruction_measures(fitted.reconstruct(reference.notes)),
-      **reference.sample_measures(samples),
-    }
-
-  def ar1():
-    transforms = run.transforms
-    fitted = baselines.Autoregression.fit(transforms.forward(train_notes))
-    frames = transforms.forward(reference.notes)
-    samples = fitted.sample(*frames.shape[:2], reference.seed)
-    return {
-      'nll_nats_per_value': -fitted.log_prob(frames).mean() / frames[0].size,
+def _measure_baseline(
+  reference: Reference, kind: Any, transforms: Transforms, *code_size: int
+) -> dict[str, Any]:
+  """What there is to say of a baseline of notes as `transforms` give them."""
+  fitted = kind.fit(transforms.forward(reference.train_notes), *code_size)
+  frames = transforms.forward(reference.notes)
+  result = {'code_size': fitted.code_size}
+  if (made := fitted.reconstruct(frames)) is not None:
+    result |= reference.reconstruction_measures(transforms.inverse(made))
+  if (samples := fitted.sample(len(frames), reference.seed)) is not None:
+    result |= reference.sample_measures(transforms.inverse(samples))
+  if (log_prob := fitted.log_prob(frames)) is not None:
+    result |= {
+      'nll_nats_per_value': -log_prob.mean() / frames[0].size,
       'likelihood': 'exact',
       'density': describe_density(transforms, frames.shape[1]),
-      **reference.sample_measures(transforms.inverse(samples)),
     }
-
-  variables = describe_density(run.transforms, 1)['variables']
-  steps = {
-    'real': ('', reference.real_measures),
-    'mean_frame': ('', mean_frame),
-  }
-  if min(train_notes.shape[:2]) > 1:  # or there is nothing to fit
-    if run.model.conditional:
-      steps['pca'] = (run.hps.z_size, pca)
-    steps['ar1'] = (variables, ar1)
-  return {
-    name: lambda key=f'{name} {about}', step=step: reference.once(key, step)
-    for name, (about, step) in steps.items()
-  }
+  return result
 
 
 def check_unconditional(run: Run, unconditional_run: Run) -> None:
@@ -312,46 +294,3 @@ def _plain(value: Any) -> Any:
   if isinstance(value, float | np.floating):
     return float(value) if math.isfinite(value) else None
   return value
-
-
-def tabulate(
-  result: Mapping[str, Any],
-) -> tuple[list[dict[str, Any]], str]:
-  """What `evaluate` gives as rows of a table, and what to know of them.
-
-  The table has a row for each measure and a column for each model.
-  """
-  models = result['models']
-  headings = HEADINGS | {'run': result['name']}
-  rows = [
-    {f'{result["num_notes"]} {result["split"]} notes': label}
-    | {headings[name]: model[key] for name, model in models.items()}
-    for key, label in MEASURES.items()
-    if any(model[key] is not None for model in models.values())
-  ]
-  run = models['run']
-  note = (
-    f'A note has {run["density"]["values_per_note"]} values: '
-    f'{run["density"]["variables"]}.'
-  )
-  if run['likelihood'] == 'bound':
-    note += (
-      '\nThe negative log likelihood of the run is an upper bound, from '
-      f'{result["num_importance_samples"]} latents a note; others are exact.'
-    )
-  return rows, note
-
-
-def format_metrics(result: Mapping[str, Any]) -> str:
-  """What `evaluate` gives, as text for people."""
-  rows, note = tabulate(result)
-  return f'{cli.format_table(rows)}\n\n{note}'
-
-
-def write_metrics(
-  folder: str | os.PathLike[str], result: Mapping[str, Any]
-) -> None:
-  """Writes what `evaluate` gives to a folder: metrics.json and metrics.txt."""
-  folder = pathlib.Path(folder)
-  files.write_json(folder / METRICS, result)
-  files.write_text(folder / TABLE, format_metrics(result) + '\n')

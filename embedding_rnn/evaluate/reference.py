@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Reference:
     seed: of all that is left to chance.
     rows: in the data set, `[N]`.
     notes: `[N, T, W]`.
-    one_hots: their pitches, `[N, 128]`.
+    one_hots: their pitches and velocities, `[N, 256]`.
     train_notes: those that baselines are fitted to.
     codec: which decodes notes, or None.
     decoded: which of the notes are decoded.
@@ -48,8 +48,9 @@ class Reference:
     self.split, self.seed, self.codec = split, seed, codec
     self.data_dir = os.path.abspath(dataset.data_dir)
     self.rows = _some(rng, dataset.rows[split], _MAX_NOTES)
-    self.notes, self.one_hots = dataset.notes(self.rows)
-    self.pitches = self.one_hots.argmax(axis=1)
+    self.notes, _ = dataset.notes(self.rows)
+    self.one_hots = dataset.one_hots(self.rows, with_velocities=True)
+    self.pitches = dataset.one_hots(self.rows, False).argmax(axis=1)
     train_rows = _some(rng, dataset.rows['train'], _MAX_TRAIN_NOTES)
     self.train_notes, _ = dataset.notes(train_rows)
     self._halves = np.array_split(rng.permutation(len(self.rows)), 2)
@@ -59,13 +60,15 @@ class Reference:
     everything = np.arange(len(self.rows) if codec else 0)
     self.decoded = _some(rng, everything, num_decoded_notes)
     self._audios = self._decode(self.notes)
-    self._measured = {}
+    self._measured: dict[Hashable, dict[str, Any]] = {}
 
-  def once(self, name: str, measure: Callable[[], dict]) -> dict[str, Any]:
-    """What is measured now, or was before under the same name."""
-    if name not in self._measured:
-      self._measured[name] = measure()
-    return self._measured[name]
+  def once(
+    self, key: Hashable, measure: Callable[..., dict], *arguments: Any
+  ) -> dict[str, Any]:
+    """What is measured against this now, or was before under the same key."""
+    if key not in self._measured:
+      self._measured[key] = measure(self, *arguments)
+    return self._measured[key]
 
   def real_measures(self) -> dict[str, Any]:
     """What is to be expected of a perfect model."""
@@ -99,7 +102,7 @@ class Reference:
       )
     return result | self._pitch_measures('sample', audios)
 
-  def _distances(self, first, second):
+  def _distances(self, first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
     if min(len(first), len(second)) < 2:
       return {}
     return {
@@ -107,14 +110,14 @@ class Reference:
       'squared_mmd': distances.squared_mmd(first, second, self._bandwidth),
     }
 
-  def _decode(self, notes) -> np.ndarray:
+  def _decode(self, notes: np.ndarray) -> np.ndarray:
     rows = self.decoded
-    if not len(rows):
+    if not self.codec or not len(rows):
       return np.zeros((0, 0), np.float32)
     return self.codec.decode(notes[rows], self.pitches[rows])
 
-  def _pitch_measures(self, kind, audios) -> dict[str, Any]:
-    if not len(audios):
+  def _pitch_measures(self, kind: str, audios: np.ndarray) -> dict[str, Any]:
+    if not self.codec or not len(audios):
       return {}
     pairs = zip(audios, self.pitches[self.decoded].tolist(), strict=True)
     bar = tqdm(pairs, 'Pitches', len(audios), leave=False, delay=2, unit='note')
@@ -135,7 +138,7 @@ class Reference:
     }
 
 
-def _some(rng, rows: np.ndarray, number: int) -> np.ndarray:
+def _some(rng: Any, rows: np.ndarray, number: int) -> np.ndarray:
   """At most so many rows, chosen by chance, in their order."""
   if len(rows) <= number:
     return rows

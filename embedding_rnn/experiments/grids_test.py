@@ -1,4 +1,4 @@
-"""Tests of experiments.py: the runs of 2017, by name and number."""
+"""Tests of grids.py: the runs of 2017, by name and number."""
 
 import itertools
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from embedding_rnn.embedding_rnn import Model
-from embedding_rnn.experiments import grids as experiments
+from embedding_rnn.experiments import grids
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.model.schedules import make_optimizer
 
 ALL_RUNS = [
   (name, run_name, hps)
-  for name in experiments.EXPERIMENTS
-  for run_name, hps in experiments.plan_runs(name, run_all=True).items()
+  for name in grids.EXPERIMENTS
+  for run_name, hps in grids.plan_runs(name, run_all=True).items()
 ]
 
 
@@ -80,22 +80,22 @@ def _names(pattern, *values):
   ],
 )
 def test_the_whole_sweep_has_the_runs_of_2017(name, run_names):
-  assert set(experiments.plan_runs(name, run_all=True)) == set(run_names)
-  assert len(experiments.plan_runs(name, run_all=True)) == len(run_names)
+  assert set(grids.plan_runs(name, run_all=True)) == set(run_names)
+  assert len(grids.plan_runs(name, run_all=True)) == len(run_names)
 
 
 def test_no_experiment_is_left_out():
   mark = test_the_whole_sweep_has_the_runs_of_2017.pytestmark[0]
-  assert [name for name, _ in mark.args[1]] == list(experiments.EXPERIMENTS)
+  assert [name for name, _ in mark.args[1]] == list(grids.EXPERIMENTS)
 
 
-@pytest.mark.parametrize('name', experiments.EXPERIMENTS)
+@pytest.mark.parametrize('name', grids.EXPERIMENTS)
 def test_one_point_is_a_run_or_two(name):
-  assert 1 <= len(experiments.plan_runs(name)) <= 2
+  assert 1 <= len(grids.plan_runs(name)) <= 2
 
 
 def test_the_name_of_a_run_tells_its_hyperparameters():
-  plan = experiments.plan_runs('sweep_all_with_diff', run_all=True)
+  plan = grids.plan_runs('sweep_all_with_diff', run_all=True)
   hps = plan['v9_rnn1024_layer_norm_l2_enc512_z256_mix20_d0']
   expected = default_hps().parse(
     'rnn_size=1024,model=layer_norm,num_layers=2,enc_rnn_size=512,z_size=256,'
@@ -105,7 +105,7 @@ def test_the_name_of_a_run_tells_its_hyperparameters():
 
 
 def test_blog_13():
-  plan = experiments.plan_runs('final_experiment', run_all=True)
+  plan = grids.plan_runs('final_experiment', run_all=True)
   expected = default_hps().parse(
     'rnn_size=1024,model=layer_norm,num_layers=2,enc_rnn_size=1024,z_size=128,'
     'num_mixture=20,pca_dim_reduce=1,unconditional=0,difference_input=1,'
@@ -115,10 +115,10 @@ def test_blog_13():
 
 
 def test_hparam_is_for_all_runs_and_wins():
-  plan = experiments.plan_runs('short_test', hparam='num_steps=7,rnn_size=9')
+  plan = grids.plan_runs('short_test', hparam='num_steps=7,rnn_size=9')
   assert plan['short_test'].num_steps == 7
   assert plan['short_test'].pca_dim_reduce == 1
-  plan = experiments.plan_runs('z_size_sweep', True, 'num_steps=7')
+  plan = grids.plan_runs('z_size_sweep', True, 'num_steps=7')
   assert {hps.num_steps for hps in plan.values()} == {7}
 
 
@@ -134,14 +134,14 @@ def test_hparam_is_for_all_runs_and_wins():
 )
 def test_what_is_refused(arguments, message):
   with pytest.raises(ValueError, match=message):
-    experiments.plan_runs(*arguments)
+    grids.plan_runs(*arguments)
 
 
 def test_two_runs_of_one_name_are_refused(monkeypatch):
-  grids = (experiments.Grid('same', z_size=(1, 2)),)
-  monkeypatch.setitem(experiments.EXPERIMENTS, 'twins', grids)
+  twins = (grids.Grid('same', z_size=(1, 2)),)
+  monkeypatch.setitem(grids.EXPERIMENTS, 'twins', twins)
   with pytest.raises(ValueError, match="two runs of the name 'same'"):
-    experiments.plan_runs('twins')
+    grids.plan_runs('twins')
 
 
 def _reduced_configurations():
@@ -188,11 +188,11 @@ def test_every_configuration_takes_a_step_at_reduced_size():
 
 
 def test_the_tables():
-  table = experiments.format_experiments()
-  for name in experiments.EXPERIMENTS:
+  table = grids.format_experiments()
+  for name in grids.EXPERIMENTS:
     assert name in table
   assert '720' in table
-  plan = experiments.plan_runs('z_size_sweep', True, 'num_steps=7')
-  lines = experiments.format_plan(plan).splitlines()
+  plan = grids.plan_runs('z_size_sweep', True, 'num_steps=7')
+  lines = grids.format_plan(plan).splitlines()
   assert lines[0].startswith('6 runs')
   assert 'exp_zsize_1984: num_steps=7,z_size=1984' in lines

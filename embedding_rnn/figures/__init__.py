@@ -7,7 +7,7 @@ time; `figure.savefig(path)` writes it, 100 dots to the inch.
 
 from embedding_rnn.figures.channels import (
   DIFFERENCE_LIMITS,
-  EMBEDDING_LIMITS,
+  FRAME_LIMITS,
   channels_figure,
   mixes_figure,
   stages_figure,
@@ -26,7 +26,7 @@ from embedding_rnn.figures.spectra import log_spectrogram_db
 
 __all__ = [
   'DIFFERENCE_LIMITS',
-  'EMBEDDING_LIMITS',
+  'FRAME_LIMITS',
   'channels_figure',
   'components_figure',
   'errors_figure',

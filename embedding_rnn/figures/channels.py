@@ -4,7 +4,7 @@ These are the figures 1 to 4 of the project of 2017: notes side by side, a note
 on its way through the model and back, and mixes and reconstructions over what
 is left of the original.
 
-The ranges of the axes are those that suit NSynth's embeddings, unless others
+The ranges of the axes are those that suit NSynth's frames, unless others
 are given; `value_limits` finds them for frames of another kind. Colours run
 through viridis from the first channel to the last.
 """
@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from embedding_rnn.audio import harmonics
 from embedding_rnn.figures import drawing
 
-EMBEDDING_LIMITS = (-10.0, 20.0)
+FRAME_LIMITS = (-10.0, 20.0)
 DIFFERENCE_LIMITS = (-5.0, 5.0)
 
 _Limits = tuple[float, float]
@@ -34,9 +34,7 @@ _BAR_MARGIN = 0.85  # inches, for a colour bar and its texts
 _MAX_COLUMNS = 6
 
 
-def value_limits(
-  *frames: np.ndarray, least: _Limits = EMBEDDING_LIMITS
-) -> _Limits:
+def value_limits(*frames: np.ndarray, least: _Limits = FRAME_LIMITS) -> _Limits:
   """Limits of an axis on which all values can be seen.
 
   Args:
@@ -64,7 +62,7 @@ def channels_figure(
   *,
   names: Sequence[str],
   title: str = '',
-  limits: _Limits = EMBEDDING_LIMITS,
+  limits: _Limits = FRAME_LIMITS,
   sample_rate: int = harmonics.SAMPLE_RATE,
   hop_length: int = harmonics.HOP_LENGTH,
 ) -> Figure:
@@ -76,7 +74,7 @@ def channels_figure(
     notes: N times frames `[T, W]`; T may differ.
     names: N of them, one above each note.
     title: above all.
-    limits: of the embedding values; what lies beyond is cut off.
+    limits: of the values; what lies beyond is cut off.
     sample_rate: of the audio, in Hz.
     hop_length: samples to a frame.
 
@@ -98,12 +96,7 @@ def channels_figure(
   width = 1.6 + 2.4 * num_columns
   figure = drawing.make_figure(width, 1.0 + 3.0 * num_rows, title)
   axes = drawing.add_panels(
-    figure,
-    num_rows,
-    num_columns,
-    right=_BAR_MARGIN,
-    gap_y=0.6,
-    sharey=True,
+    figure, num_rows, num_columns, right=_BAR_MARGIN, gap_y=0.6, sharey=True
   )
   for ax, note, name in zip(axes.flat, notes, names, strict=False):
     lines = _draw_channels(ax, note, hop_length / sample_rate, limits)
@@ -125,7 +118,7 @@ def stages_figure(
   reconstruction: np.ndarray,
   *,
   title: str = '',
-  limits: _Limits = EMBEDDING_LIMITS,
+  limits: _Limits = FRAME_LIMITS,
   difference_limits: _Limits = DIFFERENCE_LIMITS,
   sample_rate: int = harmonics.SAMPLE_RATE,
   hop_length: int = harmonics.HOP_LENGTH,
@@ -166,32 +159,29 @@ def stages_figure(
       'same note in both.'
     )
   residual = raw - reconstruction
+  label = 'channel' if modelled.shape == raw.shape else 'component (modelled)'
   figure = drawing.make_figure(16.0, 8.0, title)
   axes = drawing.add_panels(
-    figure,
-    2,
-    3,
-    right=_BAR_MARGIN,
-    gap_x=0.5,
-    sharex=True,
-    sharey='row',
+    figure, 2, 3, right=_BAR_MARGIN, gap_x=0.5, sharex=True, sharey='row'
   )
-  stages = (
-    ('Raw', raw),
-    ('Reverted, no model', reverted),
-    ('Reconstruction', reconstruction),
-    (_residual_title(residual), residual),
-    ('Modelled original', modelled),
-    ('Modelled reconstruction', modelled_reconstruction),
-  )
-  for i, (ax, (name, frames)) in enumerate(zip(axes.flat, stages, strict=True)):
-    row_limits = limits if i < 3 else difference_limits
-    lines = _draw_channels(ax, frames, hop_length / sample_rate, row_limits)
-    drawing.set_title(ax, name)
-    if i == 0:
-      _add_channel_bar(figure, lines, axes[0])
-  label = 'channel' if modelled.shape == raw.shape else 'component (modelled)'
-  _add_channel_bar(figure, lines, axes[1], label)
+  upper = {
+    'Raw': raw,
+    'Reverted, no model': reverted,
+    'Reconstruction': reconstruction,
+  }
+  lower = {
+    _residual_title(residual): residual,
+    'Modelled original': modelled,
+    'Modelled reconstruction': modelled_reconstruction,
+  }
+  for row, row_limits, bar_label, stages in (
+    (axes[0], limits, 'channel', upper),
+    (axes[1], difference_limits, label, lower),
+  ):
+    for ax, (name, frames) in zip(row, stages.items(), strict=True):
+      lines = _draw_channels(ax, frames, hop_length / sample_rate, row_limits)
+      drawing.set_title(ax, name)
+    _add_channel_bar(figure, lines, row, bar_label)
   axes[0, 0].set_ylabel(_VALUE_LABEL)
   axes[1, 0].set_ylabel(_VALUE_LABEL)
   axes[1, 1].set_ylabel('model value')
@@ -205,7 +195,7 @@ def mixes_figure(
   alphas: Sequence[float],
   *,
   title: str = '',
-  limits: _Limits = EMBEDDING_LIMITS,
+  limits: _Limits = FRAME_LIMITS,
   difference_limits: _Limits = DIFFERENCE_LIMITS,
   sample_rate: int = harmonics.SAMPLE_RATE,
   hop_length: int = harmonics.HOP_LENGTH,
@@ -220,7 +210,7 @@ def mixes_figure(
     mixes: M times `[T, W]`: alpha * reconstruction + (1 - alpha) * original.
     alphas: M shares of the reconstruction, from 0 to 1.
     title: above all.
-    limits: of the embedding values; what lies beyond is cut off.
+    limits: of the values; what lies beyond is cut off.
     difference_limits: of the residuals, original minus mix.
     sample_rate: of the audio, in Hz.
     hop_length: samples to a frame.
@@ -272,7 +262,7 @@ def _draw_channels(
   """Draws `[T, W]` as W lines over time; says how much is cut off."""
   num_frames, num_channels = frames.shape
   times = drawing.frame_times(num_frames, frame_seconds)
-  points = np.stack([np.broadcast_to(times, frames.T.shape), frames.T], axis=-1)
+  points = [np.stack([times, values], axis=-1) for values in frames.T]
   shades = _COLOURS(np.linspace(0.0, _LAST_COLOUR, num_channels))
   lines = LineCollection(
     points,
@@ -298,7 +288,7 @@ def _add_channel_bar(
   axes: Iterable[Axes],
   label: str = 'channel',
 ) -> None:
-  num_channels = len(lines.get_array())
+  num_channels = len(lines.get_segments())
   ticks = np.arange(0, num_channels, -(-num_channels // 16))
   bar = drawing.add_colour_bar(figure, lines, axes, label, ticks=ticks)
   bar.ax.minorticks_off()

@@ -83,7 +83,7 @@ def _check_variance(variance: npt.ArrayLike, num_components: int) -> np.ndarray:
 
 def _draw_shares(ax: Axes, variance: np.ndarray) -> None:
   shares = 100.0 * variance / variance.sum()
-  bars = ax.bar(range(len(shares)), shares, color='#56b4e9')
+  bars = ax.bar(range(len(shares)), shares, color=drawing.SKY_BLUE)
   ax.bar_label(bars, [f'{share:.2g} %' for share in shares], fontsize=9)
   ax.xaxis.set_major_locator(MaxNLocator(integer=True))
   ax.set_ylim(0.0, 1.15 * shares.max())

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+import sklearn.decomposition
 
 from embedding_rnn import figures
-from embedding_rnn.data.transforms import WhitenedPCA
 from embedding_rnn.figures.conftest import pixels, texts
 
 
@@ -12,25 +12,27 @@ def _note(seed):
 
 
 def _pca(num_components):
-  return WhitenedPCA.fit(_note(0), num_components)
+  """Of some note: an oracle, its components and their variance."""
+  pca = sklearn.decomposition.PCA(num_components, whiten=True).fit(_note(0))
+  return pca, pca.components_, pca.explained_variance_
 
 
 def test_the_view_shows_components_and_the_paths_among_them():
-  pca = _pca(6)
+  pca, components, variance = _pca(6)
   original, made = _note(1), _note(2)
   figure = figures.components_figure(
-    original, made, pca.components, pca.variance, title='A note'
+    original, made, components, variance, title='A note'
   )
   shares, weights, *planes = figure.axes
   heights = np.array([bar.get_height() for bar in shares.patches])
-  np.testing.assert_allclose(heights, 100 * pca.variance / pca.variance.sum())
+  np.testing.assert_allclose(heights, 100 * variance / variance.sum())
   (image,) = weights.images
-  np.testing.assert_array_equal(image.get_array(), pca.components)
+  np.testing.assert_array_equal(image.get_array(), components)
   planes = [ax for ax in planes if ax.lines]
   assert len(planes) == 2
   # The whitened scores, without whitening and centring.
-  scale, shift = np.sqrt(pca.variance), pca.mean @ pca.components.T
-  paths = [pca.forward(note) * scale + shift for note in (original, made)]
+  scale, shift = np.sqrt(variance), pca.mean_ @ components.T
+  paths = [pca.transform(note) * scale + shift for note in (original, made)]
   for vertical, ax in enumerate(planes, start=1):
     drawn = [line for line in ax.lines if len(line.get_xdata()) > 1]
     for line, path in zip(drawn, paths, strict=True):
@@ -44,21 +46,18 @@ def test_the_view_shows_components_and_the_paths_among_them():
 
 
 def test_two_components_have_one_plane():
-  pca = _pca(2)
-  figure = figures.components_figure(
-    _note(1), _note(2), pca.components, pca.variance
-  )
+  figure = figures.components_figure(_note(1), _note(2), *_pca(2)[1:])
   assert sum(bool(ax.lines) for ax in figure.axes) == 1
 
 
 def test_arrays_that_do_not_belong_together_are_refused():
-  pca, note = _pca(3), _note(1)
+  note = _note(1)
+  _, components, variance = _pca(3)
   with pytest.raises(ValueError, match=r'\(3, 16\): expected .* 15 channels'):
     narrow = note[:, :15]
-    figures.components_figure(narrow, narrow, pca.components, pca.variance)
+    figures.components_figure(narrow, narrow, components, variance)
   with pytest.raises(ValueError, match='at least two'):
-    one = _pca(1)
-    figures.components_figure(note, note, one.components, one.variance)
-  for bad in (pca.variance[:2], pca.variance * [1, 0, 1], [1.0, np.nan, 1.0]):
+    figures.components_figure(note, note, *_pca(1)[1:])
+  for bad in (variance[:2], variance * [1, 0, 1], [1.0, np.nan, 1.0]):
     with pytest.raises(ValueError, match='expected 3 finite numbers above 0'):
-      figures.components_figure(note, note, pca.components, bad)
+      figures.components_figure(note, note, components, bad)

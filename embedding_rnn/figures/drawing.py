@@ -6,6 +6,7 @@ page once more to measure its texts, which takes longer than the drawing.
 
 import pathlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +18,26 @@ from matplotlib.figure import Figure
 from embedding_rnn.utils import files
 
 DPI = 100
-# Of Okabe and Ito's palette, which colour-blind people can tell apart; dashes
-# tell them apart in print, too.
-ORIGINAL_LINE = {'color': '#000000', 'linewidth': 1.5, 'label': 'original'}
-RECONSTRUCTION_LINE = {
-  'color': '#d55e00',
+# Okabe and Ito's palette, which colour-blind people can tell apart; dashes and
+# shapes tell lines and marks apart in print, too.
+BLACK, BLUE, VERMILION, GREEN = '#000000', '#0072b2', '#d55e00', '#009e73'
+PURPLE, SKY_BLUE, ORANGE = '#cc79a7', '#56b4e9', '#e69f00'
+PALE_BLUE = '#cfe8f7'  # fills what has an edge
+MARKS = (
+  (BLUE, 'o'),
+  (VERMILION, 'D'),
+  (GREEN, 's'),
+  (PURPLE, 'v'),
+  (BLACK, 'x'),
+  (SKY_BLUE, 'P'),
+)
+ORIGINAL_LINE: dict[str, Any] = {
+  'color': BLACK,
+  'linewidth': 1.5,
+  'label': 'original',
+}
+RECONSTRUCTION_LINE: dict[str, Any] = {
+  'color': VERMILION,
   'linewidth': 1.5,
   'linestyle': (0, (4, 2)),
   'label': 'reconstruction',
@@ -32,6 +48,7 @@ _PNG = {'compress_level': 1}  # half the time, for files a fifth larger
 _BAR_WIDTH = 0.14  # inches, as all lengths here
 _TITLE_OFFSET = 0.12
 _MAX_INTERVALS = 5  # between ticks, which take most of the time of drawing
+_MAX_NAME = 56  # characters
 
 
 def make_figure(width: float, height: float, title: str = '') -> Figure:
@@ -60,8 +77,7 @@ def add_panels(
   top: float = 0.85,
   gap_x: float = 0.35,
   gap_y: float = 0.45,
-  sharex: bool | str = False,
-  sharey: bool | str = False,
+  **options: Any,
 ) -> np.ndarray:
   """Puts a grid of panels on a page.
 
@@ -75,8 +91,7 @@ def add_panels(
     top: from the top edge.
     gap_x: between columns.
     gap_y: between rows.
-    sharex: as in `Figure.subplots`.
-    sharey: as in `Figure.subplots`.
+    **options: as in `Figure.subplots`.
 
   Returns:
     The axes, `[num_rows, num_columns]`.
@@ -94,7 +109,7 @@ def add_panels(
     wspace=gap_x / panel_width,
     hspace=gap_y / panel_height,
   )
-  panels = grid.subplots(sharex=sharex, sharey=sharey, squeeze=False)
+  panels = grid.subplots(squeeze=False, **options)
   for ax in panels.flat:
     ax.locator_params(nbins=_MAX_INTERVALS)
   return panels
@@ -106,7 +121,7 @@ def add_colour_bar(
   axes: Iterable[Axes],
   label: str,
   gap: float = 0.12,
-  **options,
+  **options: Any,
 ) -> Colorbar:
   """Adds a colour bar to the right of panels, as high as all of them.
 
@@ -130,6 +145,14 @@ def add_colour_bar(
 def set_title(ax: Axes, title: str) -> None:
   """Sets the title of a panel, at a place that need not be searched for."""
   ax.set_title(title, y=1.0)
+
+
+def shortened(name: str) -> str:
+  """A name without its middle, if there is no room for it."""
+  if len(name) <= _MAX_NAME:
+    return name
+  half = _MAX_NAME // 2
+  return f'{name[: half - 1]}…{name[-half:]}'
 
 
 def add_time_label(figure: Figure, axes: Iterable[Axes]) -> None:

@@ -12,7 +12,6 @@ _PERCENTILES = (5, 25, 50, 75, 95)
 _ROW_HEIGHT = 0.24  # inches
 _PANEL_WIDTH = 9.0
 _CHARACTER_WIDTH = 0.09
-_MAX_NAME = 56  # characters
 _LABEL = """mean squared error of a note (squared embedding value)
 box: the middle half of the notes; whiskers: from 5 % to 95 %; dots: beyond"""
 
@@ -39,7 +38,7 @@ def errors_figure(
     raise ValueError('No experiment: expected errors of at least one.')
   checked = {name: _check(name, values) for name, values in errors.items()}
   order = sorted(checked, key=lambda name: np.median(checked[name]))
-  labels = [_shortened(name) for name in order]
+  labels = [drawing.shortened(name) for name in order]
   left = 0.4 + _CHARACTER_WIDTH * max(map(len, labels))
   right = 0.8
   figure = drawing.make_figure(
@@ -59,8 +58,8 @@ def errors_figure(
   return figure
 
 
-def _check(name: str, values: Sequence[float]) -> np.ndarray:
-  values = np.asarray(values, float)
+def _check(name: str, errors: Sequence[float]) -> np.ndarray:
+  values = np.asarray(errors, float)
   if values.ndim != 1 or not values.size:
     raise ValueError(
       f'Errors of {name!r} have the shape {values.shape}: expected [notes], at '
@@ -76,28 +75,23 @@ def _check(name: str, values: Sequence[float]) -> np.ndarray:
   return values
 
 
-def _shortened(name: str) -> str:
-  if len(name) <= _MAX_NAME:
-    return name
-  half = _MAX_NAME // 2
-  return f'{name[: half - 1]}…{name[-half:]}'
-
-
 def _draw_box(ax: Axes, row: int, values: np.ndarray) -> None:
   low, left, median, right, high = np.percentile(values, _PERCENTILES)
-  ax.plot([low, high], [row, row], color='#0072b2', linewidth=1.5)
+  ax.plot([low, high], [row, row], color=drawing.BLUE, linewidth=1.5)
   ax.barh(
     row,
     right - left,
     left=left,
     height=0.6,
-    facecolor='#cfe8f7',
-    edgecolor='#0072b2',
+    facecolor=drawing.PALE_BLUE,
+    edgecolor=drawing.BLUE,
     zorder=2,
   )
-  ax.vlines(median, row - 0.3, row + 0.3, color='#d55e00', linewidth=2.5)
+  ends = row - 0.3, row + 0.3
+  ax.vlines(median, *ends, color=drawing.VERMILION, linewidth=2.5)
   beyond = values[(values < low) | (values > high)]
-  ax.plot(beyond, np.full(len(beyond), row), '.', color='#0072b2', markersize=3)
+  rows = np.full(len(beyond), row)
+  ax.plot(beyond, rows, '.', color=drawing.BLUE, markersize=3)
   ax.annotate(
     f'{median:.3g}',
     (1.01, row),

@@ -13,7 +13,6 @@ _NATS_COLOURS = 'viridis'
 _MAX_PERCENTILE = 99.5  # one outlier would darken all the others
 _NUM_COLUMNS = 3
 _MAX_PANELS = 6
-_EXPECTED_COLOUR = '#0072b2'
 
 
 def likelihood_figure(
@@ -112,15 +111,13 @@ def _draw_channel(
     times,
     mean - std,
     mean + std,
-    color=_EXPECTED_COLOUR,
+    color=drawing.BLUE,
     alpha=0.3,
     linewidth=0.0,
     label='mean ± std',
   )
-  ax.plot(
-    times, mean, color=_EXPECTED_COLOUR, linewidth=1.2, label='mixture mean'
-  )
-  ax.plot(times, note, color='#000000', linewidth=1.0, label='note')
+  ax.plot(times, mean, color=drawing.BLUE, linewidth=1.2, label='mixture mean')
+  ax.plot(times, note, color=drawing.BLACK, linewidth=1.0, label='note')
   ax.grid(alpha=0.3)
 
 

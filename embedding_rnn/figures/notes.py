@@ -3,13 +3,13 @@
 Audio is optional: frames of an unknown codec can be seen, but not heard.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from embedding_rnn.audio import harmonics, metrics
 from embedding_rnn.figures import drawing, spectra
@@ -35,13 +35,13 @@ def note_figure(
 ) -> Figure:
   """A note beside what was made of it: 1600 x 1000 dots (x 400 without audio).
 
-  Above the embeddings of both and their residual, on one scale; then their
+  Above the frames of both and their residual, on one scale; then their
   spectrograms, on one scale; below their loudness.
 
   Args:
     original: frames `[T, W]`.
     reconstruction: frames `[T, W]`.
-    original_audio: `[samples]`; None, as the next, for embeddings alone.
+    original_audio: `[samples]`; None, as the next, for frames alone.
     reconstruction_audio: `[samples]`.
     what: names the second, where it is not a reconstruction.
     title: above all.
@@ -60,39 +60,26 @@ def note_figure(
     raise ValueError(
       'original_audio and reconstruction_audio go together; pass both or none.'
     )
-  has_audio = original_audio is not None
-  figure = drawing.make_figure(16.0, 10.0 if has_audio else 4.0, title)
-  num_bands = 3 if has_audio else 1
-  panels = _add_band(figure, 0, num_bands, num_columns=3)
   residual = original - reconstruction
-  scale = _diverging_scale(original, reconstruction, residual)
   named = {
     'Original embedding': original,
     f'{what} embedding': reconstruction,
     f'Residual, MSE {np.mean(np.square(residual)):.3f}': residual,
   }
-  for ax, (name, frames) in zip(panels, named.items(), strict=True):
-    image = _draw_embedding(ax, frames, hop_length / sample_rate, scale)
-    drawing.set_title(ax, name)
-  panels[0].set_ylabel('channel')
-  _add_embedding_bar(figure, image, panels)
-  if not has_audio:
+  frame_seconds = hop_length / sample_rate
+  if original_audio is None or reconstruction_audio is None:
+    figure = drawing.make_figure(16.0, 4.0, title)
+    _draw_frames_band(figure, 1, named, frame_seconds)
     return figure
-  audios = (
-    drawing.check_audio(original_audio, 'original_audio'),
-    drawing.check_audio(reconstruction_audio, 'reconstruction_audio'),
-  )
-  panels = _add_band(figure, 1, num_bands, num_columns=2)
-  image = spectra.draw_spectrograms(panels, audios, sample_rate, midi_pitch)
-  for ax, name in zip(panels, ('Original', what), strict=True):
-    drawing.set_title(ax, f'{name} audio, spectrogram')
-  panels[0].set_ylabel(spectra.FREQUENCY_LABEL)
-  drawing.add_colour_bar(figure, image, panels, spectra.DECIBEL_LABEL)
-  (ax,) = _add_band(figure, 2, num_bands)
+  figure = drawing.make_figure(16.0, 10.0, title)
+  _draw_frames_band(figure, 3, named, frame_seconds)
+  before = drawing.check_audio(original_audio, 'original_audio')
+  after = drawing.check_audio(reconstruction_audio, 'reconstruction_audio')
+  audios = {'Original audio': before, f'{what} audio': after}
   made_line = {**drawing.RECONSTRUCTION_LINE, 'label': what.lower()}
   lines = drawing.ORIGINAL_LINE, made_line
-  spectra.draw_loudness(ax, audios, lines, sample_rate, hop_length)
-  error_db = metrics.loudness_error_db(*audios)
+  ax = _draw_sound(figure, audios, lines, midi_pitch, sample_rate, hop_length)
+  error_db = metrics.loudness_error_db(before, after)
   drawing.set_title(ax, f'Loudness, mean difference {error_db:.1f} dB')
   ax.legend(loc='upper right')
   return figure
@@ -109,12 +96,12 @@ def sample_figure(
 ) -> Figure:
   """A new note: 1600 x 1000 dots (x 400 without audio).
 
-  From above: its embedding, its spectrogram with the pitch that was asked
+  From above: its frames, its spectrogram with the pitch that was asked
   for, and its loudness.
 
   Args:
     frames: `[T, W]`.
-    audio: `[samples]`; None for the embedding alone.
+    audio: `[samples]`; None for the frames alone.
     midi_pitch: the pitch that was asked for.
     title: above all.
     sample_rate: of the audio, in Hz.
@@ -126,24 +113,13 @@ def sample_figure(
   frames = drawing.check_frames(frames, 'frames')
   figure = drawing.make_figure(16.0, 4.0 if audio is None else 10.0, title)
   num_bands = 1 if audio is None else 3
-  (ax,) = _add_band(figure, 0, num_bands)
-  scale = _diverging_scale(frames)
-  image = _draw_embedding(ax, frames, hop_length / sample_rate, scale)
-  drawing.set_title(ax, 'Embedding')
-  ax.set_ylabel('channel')
-  _add_embedding_bar(figure, image, [ax])
-  if audio is None:
-    return figure
-  audio = drawing.check_audio(audio, 'audio')
-  (ax,) = _add_band(figure, 1, num_bands)
-  image = spectra.draw_spectrograms([ax], [audio], sample_rate, midi_pitch)
-  drawing.set_title(ax, 'Audio, spectrogram')
-  ax.set_ylabel(spectra.FREQUENCY_LABEL)
-  drawing.add_colour_bar(figure, image, [ax], spectra.DECIBEL_LABEL)
-  (ax,) = _add_band(figure, 2, num_bands)
-  lines = [drawing.ORIGINAL_LINE]
-  spectra.draw_loudness(ax, [audio], lines, sample_rate, hop_length)
-  drawing.set_title(ax, 'Loudness')
+  named = {'Embedding': frames}
+  _draw_frames_band(figure, num_bands, named, hop_length / sample_rate)
+  if audio is not None:
+    audios = {'Audio': drawing.check_audio(audio, 'audio')}
+    lines = [drawing.ORIGINAL_LINE]
+    ax = _draw_sound(figure, audios, lines, midi_pitch, sample_rate, hop_length)
+    drawing.set_title(ax, 'Loudness')
   return figure
 
 
@@ -163,7 +139,7 @@ def overview_figure(
   Args:
     originals: frames `[N, T, W]`.
     reconstructions: frames `[N, T, W]`.
-    original_audios: `[N, samples]`; None, as the next, for embeddings alone.
+    original_audios: `[N, samples]`; None, as the next, for frames alone.
     reconstruction_audios: `[N, samples]`.
     names: N of them, one above each note.
     title: above all.
@@ -179,11 +155,13 @@ def overview_figure(
       f'{len(originals)} notes, {len(reconstructions)} reconstructions and '
       f'{len(names)} names: expected as many of each, and at least one.'
     )
-  pairs = [
-    drawing.check_same_shape(original=original, reconstruction=reconstruction)
-    for original, reconstruction in zip(originals, reconstructions, strict=True)
-  ]
-  has_audio = original_audios is not None and original_audios[0] is not None
+  frames = []
+  for pair in zip(originals, reconstructions, strict=True):
+    frames += drawing.check_same_shape(original=pair[0], reconstruction=pair[1])
+  audios = []
+  if original_audios is not None and reconstruction_audios is not None:
+    audios = list(zip(original_audios, reconstruction_audios, strict=True))
+  has_audio = any(original is not None for original, _ in audios)
   num_rows = 4 if has_audio else 2
   figure = drawing.make_figure(
     max(6.0, 2.0 + 2.0 * len(names)), 8.5 if has_audio else 5.0, title
@@ -199,12 +177,9 @@ def overview_figure(
     sharex=True,
     sharey='row',
   )
-  scale = _diverging_scale(*(frames for pair in pairs for frames in pair))
-  for column, name in enumerate(names):
-    for ax, frames in zip(axes[:2, column], pairs[column], strict=True):
-      image = _draw_embedding(ax, frames, hop_length / sample_rate, scale)
-    drawing.set_title(axes[0, column], name)
-  _add_embedding_bar(figure, image, axes[:2].flat)
+  _draw_frames(figure, axes[:2].T.flat, frames, hop_length / sample_rate)
+  for ax, name in zip(axes[0], names, strict=True):
+    drawing.set_title(ax, name)
   for row in range(num_rows):
     kind = ('original', 'reconstruction')[row % 2]
     scale_name = 'channel' if row < 2 else spectra.FREQUENCY_LABEL
@@ -212,12 +187,46 @@ def overview_figure(
   drawing.add_time_label(figure, axes[-1])
   if not has_audio:
     return figure
-  pairs = zip(original_audios, reconstruction_audios, strict=True)
-  for column, pair in enumerate(pairs):
-    audios = [drawing.check_audio(audio, f'audio {column}') for audio in pair]
-    image = spectra.draw_spectrograms(axes[2:, column], audios, sample_rate)
+  for column, pair in enumerate(audios):
+    sounds = [drawing.check_audio(audio, f'audio {column}') for audio in pair]
+    image = spectra.draw_spectrograms(axes[2:, column], sounds, sample_rate)
   drawing.add_colour_bar(figure, image, axes[2:].flat, spectra.DECIBEL_LABEL)
   return figure
+
+
+def _draw_frames_band(
+  figure: Figure,
+  num_bands: int,
+  named: Mapping[str, np.ndarray],
+  frame_seconds: float,
+) -> None:
+  """Draws frames by their titles, in the uppermost band, on one scale."""
+  panels = _add_band(figure, 0, num_bands, len(named))
+  _draw_frames(figure, panels, list(named.values()), frame_seconds)
+  for ax, name in zip(panels, named, strict=True):
+    drawing.set_title(ax, name)
+  panels[0].set_ylabel('channel')
+
+
+def _draw_sound(
+  figure: Figure,
+  audios: Mapping[str, np.ndarray],
+  lines: Sequence[dict[str, Any]],
+  midi_pitch: int | None,
+  sample_rate: int,
+  hop_length: int,
+) -> Axes:
+  """Draws spectrograms and, in the panel that it gives, loudness."""
+  panels = _add_band(figure, 1, 3, len(audios))
+  sounds = list(audios.values())
+  image = spectra.draw_spectrograms(panels, sounds, sample_rate, midi_pitch)
+  for ax, name in zip(panels, audios, strict=True):
+    drawing.set_title(ax, f'{name}, spectrogram')
+  panels[0].set_ylabel(spectra.FREQUENCY_LABEL)
+  drawing.add_colour_bar(figure, image, panels, spectra.DECIBEL_LABEL)
+  (ax,) = _add_band(figure, 2, 3)
+  spectra.draw_loudness(ax, sounds, lines, sample_rate, hop_length)
+  return ax
 
 
 def _add_band(
@@ -250,28 +259,29 @@ def _diverging_scale(*frames: np.ndarray) -> SymLogNorm:
   return SymLogNorm(1.0, vmin=-limit, vmax=limit, base=10)
 
 
-def _draw_embedding(
-  ax: Axes, frames: np.ndarray, frame_seconds: float, scale: SymLogNorm
-) -> AxesImage:
-  num_frames, num_channels = frames.shape
-  image = ax.imshow(
-    frames.T,
-    aspect='auto',
-    origin='lower',
-    interpolation='nearest',
-    cmap=_COLOURS,
-    norm=scale,
-    extent=(0, num_frames * frame_seconds, -0.5, num_channels - 0.5),
-  )
-  ax.set_yticks(range(0, num_channels, max(1, num_channels // 4)))
-  return image
-
-
-def _add_embedding_bar(
-  figure: Figure, image: AxesImage, axes: Iterable[Axes]
+def _draw_frames(
+  figure: Figure,
+  panels: Iterable[Axes],
+  frames: Sequence[np.ndarray],
+  frame_seconds: float,
 ) -> None:
-  limit = image.norm.vmax
+  """Draws frames on one scale, and a colour bar beside them."""
+  panels = list(panels)
+  scale = _diverging_scale(*frames)
+  for ax, note in zip(panels, frames, strict=True):
+    num_frames, num_channels = note.shape
+    image = ax.imshow(
+      note.T,
+      aspect='auto',
+      origin='lower',
+      interpolation='nearest',
+      cmap=_COLOURS,
+      norm=scale,
+      extent=(0, num_frames * frame_seconds, -0.5, num_channels - 0.5),
+    )
+    ax.set_yticks(range(0, num_channels, max(1, num_channels // 4)))
+  _, limit = image.get_clim()
   ticks = [tick for tick in _BAR_TICKS if abs(tick) <= limit]
-  bar = drawing.add_colour_bar(figure, image, axes, _BAR_LABEL)
+  bar = drawing.add_colour_bar(figure, image, panels, _BAR_LABEL)
   bar.set_ticks(ticks, labels=[f'{tick:g}' for tick in ticks])
   bar.ax.minorticks_off()

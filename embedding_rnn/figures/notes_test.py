@@ -29,7 +29,7 @@ def test_note_figure_draws_what_it_is_given():
   np.testing.assert_array_equal(shown[1], made)
   np.testing.assert_array_equal(shown[2], original - made)
   limits = {image.get_clim() for image in images[:3]}
-  assert len(limits) == 1, 'the embeddings have different scales'
+  assert len(limits) == 1, 'the frames have different scales'
   ((low, high),) = limits
   assert low == -high, 'white is not zero'
   assert images[3].get_clim() == images[4].get_clim()

@@ -27,14 +27,14 @@ from matplotlib.figure import Figure
 from embedding_rnn.audio import harmonics
 from embedding_rnn.figures import drawing
 
-# From -50 to 50 cents, of one lightness; two are Okabe and Ito's.
+# From -50 to 50 cents, of one lightness.
 TUNING_COLOURS = LinearSegmentedColormap.from_list(
   'tuning',
   (
     (0.0, '#dd97bf'),
-    (0.3, '#56b4e9'),
+    (0.3, drawing.SKY_BLUE),
     (0.5, '#ababab'),
-    (0.7, '#e69f00'),
+    (0.7, drawing.ORANGE),
     (1.0, '#dd97bf'),
   ),
 )

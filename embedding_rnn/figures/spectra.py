@@ -1,6 +1,6 @@
 """Log spectrograms and loudness curves, and panels that show them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import librosa
 import numpy as np
@@ -52,7 +52,7 @@ def log_spectrogram_db(
 
 
 def draw_spectrograms(
-  axes: Sequence[Axes],
+  axes: Iterable[Axes],
   audios: Sequence[np.ndarray],
   sample_rate: int,
   midi_pitch: int | None = None,
@@ -93,7 +93,7 @@ def draw_spectrograms(
   return image
 
 
-def _mark_pitch(ax: Axes, midi_pitch: int, sample_rate: int):
+def _mark_pitch(ax: Axes, midi_pitch: int, sample_rate: int) -> None:
   f0_hz = harmonics.midi_to_hz(midi_pitch)
   if not _MIN_HZ <= f0_hz <= sample_rate / 2:
     return

@@ -11,33 +11,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-# Okabe and Ito's palette, which colour-blind people can tell apart; the shapes
-# tell them apart in print, too.
-_GROUP_STYLES = (
-  ('#0072b2', 'o'),
-  ('#d55e00', 'D'),
-  ('#009e73', 's'),
-  ('#cc79a7', 'v'),
-  ('#000000', 'x'),
-  ('#56b4e9', 'P'),
-)
-_STYLE_OF_OTHERS = ('#808080', '.')
-_VALID_STYLE = {'color': '#0072b2', 'marker': 'o', 'markersize': 6}
-_TEST_STYLE = {
-  'color': '#d55e00',
+from embedding_rnn.figures import drawing
+
+_MARK_OF_OTHERS = ('#808080', '.')
+_VALID_STYLE: dict[str, Any] = {
+  'color': drawing.BLUE,
+  'marker': 'o',
+  'markersize': 6,
+}
+_TEST_STYLE: dict[str, Any] = {
+  'color': drawing.VERMILION,
   'marker': 'D',
   'markersize': 5,
   'markerfacecolor': 'none',
 }
 _COST_LABEL = 'cost (nats per value)'
 
-_MAX_GROUPS = len(_GROUP_STYLES)
+_MAX_GROUPS = len(drawing.MARKS)
 _MAX_BEST = 40  # runs by name
 _MAX_PANELS = 12
 _MAX_STRIPS = 8  # in a panel; more values get an axis of numbers
 _MIN_RUNS_OF_PANELS = 3
 _MIN_RUNS_OF_BOX = 5
-_MAX_NAME = 56  # characters
 _RUNS_WIDTH, _PANEL_WIDTH, _PANEL_HEIGHT = 8.0, 3.6, 2.5  # inches, as the rest
 _RUN_HEIGHT, _AXIS_HEIGHT, _TITLE_HEIGHT = 0.21, 0.75, 0.9
 
@@ -94,7 +89,7 @@ def sweep_figure(
   )
   figure = Figure(
     (_RUNS_WIDTH + panels_width, _TITLE_HEIGHT + height),
-    dpi=100,
+    dpi=drawing.DPI,
     layout='constrained',
   )
   num_shown = sum(map(len, best.values()))
@@ -102,17 +97,15 @@ def sweep_figure(
   if num_shown < len(known):
     text = f'{text}, the best {num_shown} by name'
   figure.suptitle(f'{title}: {text}', fontsize=14)
-  if not panels:
-    left = figure.subfigures()
-  else:
-    left, right = figure.subfigures(
-      1, 2, width_ratios=(_RUNS_WIDTH, panels_width)
-    )
-    _draw_panels(right, panels, num_columns, groups if len(members) > 1 else {})
+  widths = [_RUNS_WIDTH, panels_width] if panels else [_RUNS_WIDTH]
+  parts = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths)
+  if panels:
+    told_apart = groups if len(members) > 1 else {}
+    _draw_panels(parts[0, 1], panels, num_columns, told_apart)
   empty = height - sum(heights)
   if empty > _AXIS_HEIGHT:
     heights.append(empty)
-  _draw_groups(left, best, groups, heights)
+  _draw_groups(parts[0, 0], best, groups, heights)
   return figure
 
 
@@ -182,10 +175,7 @@ def _draw_runs(ax: Axes, rows: Sequence[_Row]) -> None:
 
 
 def _name(row: _Row) -> str:
-  name = row['run']
-  if len(name) > _MAX_NAME:
-    half = _MAX_NAME // 2
-    name = f'{name[: half - 1]}…{name[-half:]}'
+  name = drawing.shortened(row['run'])
   if row['state'] != 'finished':
     name += f' (at {100 * row["step"] / row["num_steps"]:.0f} %)'
   return name
@@ -278,7 +268,7 @@ def _draw_panels(
 
 def _group_style(number: int) -> tuple[str, str]:
   """Colour and marker."""
-  return [*_GROUP_STYLES, _STYLE_OF_OTHERS][min(number - 1, _MAX_GROUPS)]
+  return [*drawing.MARKS, _MARK_OF_OTHERS][min(number - 1, _MAX_GROUPS)]
 
 
 def _add_group_legend(figure: SubFigure, numbers: Sequence[int]) -> None:

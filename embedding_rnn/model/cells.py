@@ -7,6 +7,7 @@ forget bias of 1. Inside a step everything is feature-major, `[features, B]`.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -69,9 +70,9 @@ class Cell(keras.layers.Layer):
   """
 
   # How 2017 laid out the state vector, in terms of our order (output first).
-  state_layout = (0, 1)
+  state_layout: tuple[int, ...] = (0, 1)
 
-  def __init__(self, units: int, keep_prob: float = 1.0, **kwargs):
+  def __init__(self, units: int, keep_prob: float = 1.0, **kwargs: Any):
     super().__init__(autocast=False, **kwargs)
     self.units = units
     self.keep_prob = keep_prob
@@ -114,7 +115,7 @@ class Cell(keras.layers.Layer):
   # the frame; the rows of `w_xh` after them belong to the context, which is
   # fixed for a note and so adds one offset to all its frames.
 
-  def fused(self, width: int, context=None):
+  def fused(self, width: int, context: Any = None) -> tuple[dict, dict]:
     """-> (kernels, params) of steps with `inputs_t['x']` `[width, B]`."""
     kernels = self.kernels()
     w = tf.concat([self.w_hh, self.w_xh[:width]], axis=0)
@@ -139,7 +140,7 @@ class Cell(keras.layers.Layer):
     """Weights `[in, features]` of the input products."""
     return {'gates': self.w_xh}
 
-  def offsets(self, context, width: int) -> dict[str, tf.Tensor]:
+  def offsets(self, context: Any, width: int) -> dict[str, tf.Tensor]:
     """What context `[C, B]` or None and biases add to each frame's gates."""
     if context is None:
       return {}
@@ -153,7 +154,7 @@ class Cell(keras.layers.Layer):
     """Weights used element-wise inside the loop, `[features, 1]`."""
     return {}
 
-  def masks(self, num_frames: int, batch_size: int, seed) -> dict:
+  def masks(self, num_frames: int, batch_size: int, seed: Any) -> dict:
     """Recurrent dropout masks `[T, units, B]`, kept values scaled up."""
     shape = [num_frames, self.units, batch_size]
     return {'mask': dropout_mask(shape, self.keep_prob, seed)}
@@ -162,10 +163,10 @@ class Cell(keras.layers.Layer):
     """One frame: -> new state, output first. Shapes as in `scan`."""
     raise NotImplementedError
 
-  def zero_state(self, batch_size) -> tuple[tf.Tensor, ...]:
+  def zero_state(self, batch_size: Any) -> tuple[tf.Tensor, ...]:
     return tuple(tf.zeros([n, batch_size]) for n in self.state_size)
 
-  def split_state(self, vector) -> tuple[tf.Tensor, ...]:
+  def split_state(self, vector: Any) -> tuple[tf.Tensor, ...]:
     """State tensors from a 2017 state vector `[state_size, B]`."""
     sizes = [self.state_size[i] for i in self.state_layout]
     parts = tf.split(vector, sizes, axis=0)
@@ -324,7 +325,7 @@ class HyperLSTMCell(Cell):
     embedding_size: int = 64,
     use_layer_norm: bool = True,
     keep_prob: float = 1.0,
-    **kwargs,
+    **kwargs: Any,
   ):
     super().__init__(units, keep_prob, **kwargs)
     self.hyper_units = hyper_units

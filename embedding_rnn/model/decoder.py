@@ -1,6 +1,6 @@
 """The decoder frame by frame, and the loop in which it writes notes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,7 @@ class Led(NamedTuple):
   values: tf.Tensor  # [B, frames * W]
   mix: mixture.Mixture  # that they are of
   errors: tf.Tensor  # after the step
-  total: tf.Tensor  # [B, W], with the step
+  total: tf.Tensor | None  # [B, W], with the step
   log_weight: tf.Tensor  # [B], of the step
 
 
@@ -37,7 +37,7 @@ class Decoder:
     error_kernel: of the autoregression of errors, if there is one.
   """
 
-  def __init__(self, model):
+  def __init__(self, model: Any):
     self._model = model
     first, *rest = model.decoder_cells
     self.layers = [first.fused(model.heard_width)]
@@ -47,7 +47,7 @@ class Decoder:
     if model.hps.error_order:
       self.error_kernel = tf.convert_to_tensor(model.error_kernel)
 
-  def begin(self, context, batch_size) -> tuple[list, dict]:
+  def begin(self, context: Any, batch_size: Any) -> tuple[list, dict]:
     """-> state of each layer, and offsets of the first one's gates.
 
     Args:
@@ -59,7 +59,9 @@ class Decoder:
       offsets = model.decoder_cells[0].offsets(context, model.heard_width)
     return model.initial_states(context, batch_size), offsets
 
-  def step(self, x, states, offsets) -> tuple:
+  def step(
+    self, x: tf.Tensor, states: list, offsets: dict
+  ) -> tuple[mixture.Mixture, tf.Tensor | None, list]:
     """What comes after the frames of the step before.
 
     Args:
@@ -84,12 +86,21 @@ class Decoder:
     outputs = tf.transpose(tf.matmul(kernel, x) + bias)
     return *model.read_head(outputs), new_states
 
-  def no_errors(self, batch_size) -> tf.Tensor:
+  def no_errors(self, batch_size: Any) -> tf.Tensor:
     """The errors before a note, see `mixture.error_shift`."""
     model = self._model
     return tf.zeros([batch_size, model.hps.error_order * model.width])
 
-  def lead(self, mix, gate, drawn, errors, total, goal=None, pull=None) -> Led:
+  def lead(
+    self,
+    mix: mixture.Mixture,
+    gate: tf.Tensor | None,
+    drawn: tf.Tensor,
+    errors: tf.Tensor,
+    total: tf.Tensor | None = None,
+    goal: tf.Tensor | None = None,
+    pull: tf.Tensor | None = None,
+  ) -> Led:
     """The frames of a step, one after another, from what was drawn for them.
 
     Args:
@@ -97,12 +108,12 @@ class Decoder:
       gate: of their errors, or None.
       drawn: from the mixtures as they are, `[B, frames * W]`.
       errors: before the step.
-      total: of the frames before the step, `[B, W]`.
+      total: of the frames before the step, `[B, W]`; for a goal alone.
       goal: see `generate`, of the step's frames, `[B, frames * W]`.
       pull: likewise, `[B, frames]`.
     """
     model, width = self._model, self._model.width
-    mean = mix.expectation() if gate is not None else None
+    mean = mix.expectation()
     frames, shifts, log_weight = [], [], 0.0
     for i in range(model.hps.frames_per_step):
       span = slice(i * width, (i + 1) * width)
@@ -123,7 +134,7 @@ class Decoder:
         log_weight += tf.reduce_sum(own.log_prob(values) - before, axis=-1)
         total += values
       if gate is not None:
-        recent = errors[:, : -width or None]
+        recent = errors[:, :-width]
         errors = tf.concat([values - mean[:, span], recent], axis=1)
       frames.append(values)
     if gate is not None:
@@ -132,16 +143,16 @@ class Decoder:
 
   def generate(
     self,
-    pitches,
-    z,
-    uniform,
-    normal,
-    temperature,
-    temperature_2,
-    greedy,
-    top_p=1.0,
-    goal=None,
-    pull=None,
+    pitches: tf.Tensor,
+    z: tf.Tensor | None,
+    uniform: tf.Tensor,
+    normal: tf.Tensor,
+    temperature: tf.Tensor,
+    temperature_2: tf.Tensor,
+    greedy: bool | str,
+    top_p: tf.Tensor | float = 1.0,
+    goal: Any = None,
+    pull: Any = None,
   ) -> Drawn:
     """Notes from given random numbers, as a graph.
 

@@ -4,8 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 
-def check_known(notes: npt.ArrayLike, is_known: npt.ArrayLike):
-  """Checks which frames of notes are known, and blots out the others.
+def check_known(
+  notes: npt.ArrayLike, is_known: npt.ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+  """Checks which frames of notes are known, and zeroes the others.
 
   Args:
     notes: `[N, T, W]`.

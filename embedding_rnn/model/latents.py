@@ -1,7 +1,7 @@
 """Arithmetic of latents: between two notes, and from one note to another.
 
-Latents come from `Run.encode` or `Run.draw_latents` and are sung by
-`Run.sample`:
+Latents come from `Run.encode` or `Run.draw_latents` and are sampled
+by `Run.sample`:
 
   z = run.encode(notes).z
   path = latents.interpolate(z[0], z[1], np.linspace(0, 1, 9))
@@ -110,8 +110,8 @@ def _turn(start, end, t):
   return turned, is_turn
 
 
-def _check_latents(*latents) -> list[np.ndarray]:
-  latents = [np.asarray(z, np.float64) for z in latents]
+def _check_latents(*given: npt.ArrayLike) -> list[np.ndarray]:
+  latents = [np.asarray(z, np.float64) for z in given]
   shapes = [z.shape for z in latents]
   if any(not shape or shape[-1:] != shapes[0][-1:] for shape in shapes):
     raise ValueError(

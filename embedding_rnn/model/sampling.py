@@ -1,6 +1,7 @@
 """The autoregressive sampler: seeded, batched, with all its controls."""
 
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,17 @@ _GREEDY = (False, True, 'mean')
 
 
 def sample(
-  model,
-  pitches=None,
-  z=None,
+  model: Any,
+  pitches: Any = None,
+  z: Any = None,
   *,
   num_frames: int | None = None,
   temperature: float = 1.0,
   temperature_2: float = 1.0,
   greedy: bool | str = False,
   top_p: float = 1.0,
-  given=None,
-  is_given=None,
+  given: Any = None,
+  is_given: Any = None,
   num_candidates: int = 1,
   seed: int | None = None,
   batch_size: int | None = None,
@@ -117,11 +118,12 @@ def check_controls(
 
 def check_seed(seed: Any) -> None:
   """Raises ValueError for a seed that is not a whole number of 64 bits."""
-  if not isinstance(seed, numbers.Integral) or not -(2**63) <= seed < 2**63:
+  is_whole = isinstance(seed, numbers.Integral)
+  if not is_whole or not -(2**63) <= seed < 2**63:
     raise ValueError(f'seed={seed!r}: expected a whole number of 64 bits.')
 
 
-def _as_float32(value) -> float:
+def _as_float32(value: Any) -> float:
   """As the graph sees it, where very small or large is 0 or infinite."""
   if not isinstance(value, numbers.Real):
     return np.nan
@@ -129,7 +131,9 @@ def _as_float32(value) -> float:
     return float(np.float32(value))
 
 
-def draw_latents(model, num_notes: int, seed: int | None = None) -> tf.Tensor:
+def draw_latents(
+  model: Any, num_notes: int, seed: int | None = None
+) -> tf.Tensor:
   """Latents `[num_notes, Z]` from the prior N(0, I).
 
   They are those that `sample` draws with the same seed when z is None. A model
@@ -158,7 +162,7 @@ def _concrete(seed: int | None) -> int:
   return int(seed)
 
 
-def _check_pitches(model, pitches) -> tf.Tensor:
+def _check_pitches(model, pitches):
   if pitches is None:
     raise ValueError(
       'pitches=None: expected one-hots [B, 128]; an unconditional model takes '
@@ -174,7 +178,7 @@ def _check_pitches(model, pitches) -> tf.Tensor:
   return pitches
 
 
-def _check_z(model, z, num_notes, seed) -> tf.Tensor | None:
+def _check_z(model, z, num_notes, seed):
   if not model.conditional:
     if z is not None:
       raise ValueError('An unconditional model takes no z; pass z=None.')
@@ -190,7 +194,7 @@ def _check_z(model, z, num_notes, seed) -> tf.Tensor | None:
   return z
 
 
-def _check_given(model, given, is_given, num_notes) -> tuple:
+def _check_given(model, given, is_given, num_notes):
   """-> goal and pull of `Decoder.generate`, or None and None."""
   if (given is None) != (is_given is None):
     raise ValueError('given and is_given: expected both or neither.')
@@ -213,7 +217,7 @@ def _check_given(model, given, is_given, num_notes) -> tuple:
   return tf.constant(goal, tf.float32), tf.constant(1 / steps, tf.float32)
 
 
-def _choose_num_frames(model, num_frames, goal) -> int:
+def _choose_num_frames(model, num_frames, goal):
   if num_frames is None:
     return model.hps.max_seq_len if goal is None else goal.shape[1]
   if not isinstance(num_frames, numbers.Integral) or num_frames < 1:
@@ -238,7 +242,7 @@ def _choose(drawn: Drawn, num_candidates: int) -> tf.Tensor:
   return tf.gather(drawn.frames, starts + best)
 
 
-def in_batches(function, arrays, batch_size: int):
+def in_batches(function: Callable, arrays: list, batch_size: int) -> Any:
   """Applies a function to slices of arrays and joins its results.
 
   Args:

@@ -3,7 +3,7 @@
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +22,7 @@ _HYPER_OFFSETS = ('ih', 'jh', 'fh', 'oh')
 class Weight(NamedTuple):
   """Where a 2017 variable lives here: a variable, or one row of it."""
 
-  variable: object
+  variable: Any
   row: int | None = None
 
   def of(self, tensor):
@@ -36,9 +36,9 @@ class Weight(NamedTuple):
     return shape if self.row is None else shape[1:]
 
 
-def weights_by_name(model) -> dict[str, Weight]:
+def weights_by_name(model: Any) -> dict[str, Weight]:
   """The weights of a model under the names that 2017 gave them."""
-  weights = {}
+  weights: dict[str, Weight] = {}
   if model.conditional:
     directions = ('fw/', 'bw/') if model.hps.bidir else ('',)
     for cell, direction in zip(model.encoder_cells, directions, strict=True):
@@ -60,7 +60,7 @@ def weights_by_name(model) -> dict[str, Weight]:
   return {f'embedding_rnn/{name}': w for name, w in weights.items()}
 
 
-def restore_tf1_checkpoint(model, path: str) -> int:
+def restore_tf1_checkpoint(model: Any, path: str) -> int:
   """Loads the weights of a 2017 checkpoint into a model of the same shape.
 
   Args:
@@ -82,7 +82,7 @@ def restore_tf1_checkpoint(model, path: str) -> int:
   for name, weight in weights.items():
     if weight.row is None:
       weight.variable.assign(read(name))
-  stacked = {}
+  stacked: dict[int, tuple[Any, dict[int, np.ndarray]]] = {}
   for name, weight in weights.items():
     if weight.row is not None:
       rows = stacked.setdefault(id(weight.variable), (weight.variable, {}))[1]

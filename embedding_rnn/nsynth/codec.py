@@ -12,6 +12,8 @@ from absl import flags, logging
 
 from embedding_rnn import nsynth
 from embedding_rnn.audio.codec import Codec, HarmonicCodec, get_codec
+from embedding_rnn.audio.harmonics import SAMPLE_RATE
+from embedding_rnn.data.metadata import CHECKPOINT, CODEC
 from embedding_rnn.training import checkpoints
 
 if TYPE_CHECKING:  # else, TensorFlow would be imported
@@ -43,7 +45,7 @@ class WaveNetCodec(Codec):
   """
 
   name = 'wavenet'
-  sample_rate = 16_000
+  sample_rate = SAMPLE_RATE
   uses_gpu = True
 
   def __init__(
@@ -165,7 +167,7 @@ def choose_codec(
 
 
 def codec_of_data(
-  info: Mapping[str, Any],
+  metadata: Mapping[str, Any],
   seq_width: int,
   name: str | None = None,
   checkpoint_path: str | None = None,
@@ -174,7 +176,7 @@ def codec_of_data(
   """The codec that decodes the frames of some data, or of a run on them.
 
   Args:
-    info: what the data or the run says: "codec", and for the WaveNet
+    metadata: what the data or the run says: "codec", and for the WaveNet
       "checkpoint", see `WaveNetCodec.checkpoint`; neither if it is not known.
     seq_width: channels of the frames.
     name: the codec that is asked for; None for that of the data.
@@ -189,7 +191,7 @@ def codec_of_data(
     ValueError: for another codec or checkpoint than the data's, or one of
       another width, or arguments that do not fit.
   """
-  known, encoded_by = info.get('codec'), info.get('checkpoint')
+  known, encoded_by = metadata.get(CODEC), metadata.get(CHECKPOINT)
   _expect_name(known, name)
   if averaged is None and encoded_by and checkpoint_path is not None:
     averaged = encoded_by.get('averaged')
@@ -214,12 +216,12 @@ def codec_of_data(
     )
     return None
   codec = choose_codec(chosen, checkpoint_path, averaged)
-  expect_codec(info, seq_width, codec, checkpoint_path)
+  expect_codec(metadata, seq_width, codec, checkpoint_path)
   return codec
 
 
 def expect_codec(
-  info: Mapping[str, Any],
+  metadata: Mapping[str, Any],
   seq_width: int,
   codec: Codec,
   checkpoint_path: str | None = None,
@@ -227,18 +229,18 @@ def expect_codec(
   """Raises ValueError if data, or a run on it, is of another codec.
 
   Args:
-    info: as in `codec_of_data`; what it does not say may be anything.
+    metadata: as in `codec_of_data`; what it does not say may be anything.
     seq_width: channels of the frames.
     codec: to be used on it.
     checkpoint_path: of the codec, for the error.
   """
-  _expect_name(info.get('codec'), codec.name)
+  _expect_name(metadata.get(CODEC), codec.name)
   if codec.num_channels != seq_width:
     raise ValueError(
       f'The codec {codec.name!r} has frames of {codec.num_channels} channels, '
       f'but seq_width is {seq_width}; name the codec of the data.'
     )
-  encoded_by = info.get('checkpoint')
+  encoded_by = metadata.get(CHECKPOINT)
   if (
     encoded_by
     and (found := codec.checkpoint)
@@ -251,11 +253,13 @@ def expect_codec(
     )
 
 
-def codec_from_flags(info: Mapping[str, Any], seq_width: int) -> Codec | None:
+def codec_from_flags(
+  metadata: Mapping[str, Any], seq_width: int
+) -> Codec | None:
   """`codec_of_data` as the flags of `define_flags` say."""
   args = flags.FLAGS
   return codec_of_data(
-    info, seq_width, args.codec, args.nsynth_checkpoint_path, args.averaged
+    metadata, seq_width, args.codec, args.nsynth_checkpoint_path, args.averaged
   )
 
 

@@ -159,9 +159,9 @@ def _sha256(path: pathlib.Path) -> str:
 def _unpacked_from(folder: pathlib.Path) -> str | None:
   """The SHA-256 of a folder's archive, if all is as it was unpacked."""
   try:
-    about = json.loads((folder / _UNPACKED).read_bytes())
-    sizes = {name: (folder / name).stat().st_size for name in about['sizes']}
-    return about['archive_sha256'] if sizes == about['sizes'] else None
+    unpacked = json.loads((folder / _UNPACKED).read_bytes())
+    sizes = {name: (folder / name).stat().st_size for name in unpacked['sizes']}
+    return unpacked['archive_sha256'] if sizes == unpacked['sizes'] else None
   except (OSError, ValueError, KeyError, TypeError):
     return None
 

@@ -38,7 +38,7 @@ class TrainedAutoencoder(NamedTuple):
 
 
 def default_hps() -> HParams:
-  """The sizes and the recipe of 2017: h512_bo16 on chunks of 6144 samples.
+  """The sizes and the training of 2017: h512_bo16 on chunks of 6144 samples.
 
   Of training these are num_steps, batch_size (crops in a step), crop_length
   (samples), save_every (steps from one evaluation to the next), learning_rate

@@ -3,7 +3,7 @@
 testdata/nsynth_wavenet holds what Magenta's graphs computed with random
 weights: 'tiny' (6 layers, 32 samples a frame) and 'mid' (30 layers, 512 samples
 a frame, as published, but narrow). Of the time steps a part is kept.
-Tolerances: their float32 differs from float64 by 6e-6 (encodings), 1.3e-5
+Tolerances: their float32 differs from float64 by 6e-6 (frames), 1.3e-5
 (logits of up to 120) and 2e-6 (probabilities, losses).
 """
 
@@ -26,12 +26,12 @@ def close(actual, expected, atol=2e-5, rtol=1e-6):
 @pytest.mark.parametrize(
   ('group', 'suffix'), [('raw', ''), ('ema', '_ema')], ids=['raw', 'averaged']
 )
-def test_encodings_logits_and_loss(golden, group, suffix):
+def test_frames_logits_and_loss(golden, group, suffix):
   golden.set_weights(group)
   model, wav = golden.model, golden['wav']
-  encodings = golden[f'encoding{suffix}']
-  close(model.encode(wav), encodings)
-  log_probs = model.log_probs(wav, encodings).numpy()
+  frames = golden[f'encoding{suffix}']
+  close(model.encode(wav), frames)
+  log_probs = model.log_probs(wav, frames).numpy()
   expected = tf.nn.log_softmax(golden[f'logits{suffix}'])
   close(log_probs[:, golden['logit_steps']], expected)
   close(tf.reduce_mean(model.losses_of_notes(wav)), golden[f'loss{suffix}'])
@@ -45,8 +45,8 @@ def test_quantised_input(golden):
 def test_odd_lengths_are_cut_to_whole_frames(golden):
   length = int(golden['encode_trim_input_len'])
   assert length % golden.model.hop_length
-  encodings = golden.model.encode(golden['wav'][:, :length])
-  close(encodings, golden['encode_out_trim'])
+  frames = golden.model.encode(golden['wav'][:, :length])
+  close(frames, golden['encode_out_trim'])
 
 
 def test_gradients(golden):
@@ -114,16 +114,14 @@ def generate(golden, runtime, num_samples, uniform=None):
   if uniform is not None:
     padding = num_frames * hop - num_samples
     uniform = np.pad(uniform, ((0, 0), (0, padding))).astype(np.float32)
-  encodings = golden['encoding']
-  generator = make_generator(
-    golden.model.decoder, len(encodings), runtime=runtime
-  )
+  frames = golden['encoding']
+  generator = make_generator(golden.model.decoder, len(frames), runtime=runtime)
   state = generator.initial_state()
   chunks = []
   for frame in range(num_frames):
     chunk = slice(frame * hop, (frame + 1) * hop)
     codes, state = generator(
-      encodings[:, frame : frame + 1],
+      frames[:, frame : frame + 1],
       None if uniform is None else uniform[:, chunk],
       state,
     )

@@ -2,8 +2,16 @@ import dataclasses
 
 import pytest
 
-from embedding_rnn.synthesize import config as plans
-from embedding_rnn.synthesize.config import Plan
+from embedding_rnn.synthesize.config import SynthesisConfig
+from embedding_rnn.utils import dataclass_flags
+
+
+def define_flags():
+  dataclass_flags.define(SynthesisConfig)
+
+
+def from_flags():
+  return dataclass_flags.read(SynthesisConfig)
 
 
 @pytest.mark.parametrize(
@@ -44,20 +52,20 @@ from embedding_rnn.synthesize.config import Plan
 )
 def test_refuses_what_no_run_could_do(change, message):
   with pytest.raises(ValueError, match=message):
-    Plan(**change)
+    SynthesisConfig(**change)
 
 
-def test_flags_give_the_plan(parse_flags):
+def test_flags_give_the_configuration(parse_flags):
   parse_flags(
-    plans.define_flags,
+    define_flags,
     '--num_notes=3 --pitches=40,41 --pitch=50 --alphas=0.25,1 --num_given=9 '
     '--gap=3,8 --num_candidates=2 --interpolate=1,2 --num_steps=4 '
     '--interpolation=straight --combine=1,2,3 --sweep=5 --sweep_pitches=60 '
     '--num_frames=200 --temperature=0.5 --temperature_2=0.25 --greedy=mean '
     '--top_p=0.9 --seed=7'.split(),
   )
-  plan = plans.from_flags()
-  assert plan == Plan(
+  config = from_flags()
+  assert config == SynthesisConfig(
     num_notes=3,
     pitches=(40, 41),
     pitch=50,
@@ -79,16 +87,16 @@ def test_flags_give_the_plan(parse_flags):
     seed=7,
   )
   # None was forgotten.
-  for field in dataclasses.fields(Plan):
-    assert getattr(plan, field.name) != field.default
+  for field in dataclasses.fields(SynthesisConfig):
+    assert getattr(config, field.name) != field.default
 
 
-def test_without_flags_it_is_the_default_plan(parse_flags):
-  parse_flags(plans.define_flags, [])
-  assert plans.from_flags() == Plan()
+def test_without_flags_it_is_the_default(parse_flags):
+  parse_flags(define_flags, [])
+  assert from_flags() == SynthesisConfig()
 
 
 def test_flags_that_are_no_numbers(parse_flags):
-  parse_flags(plans.define_flags, ['--alphas=0.5,half'])
+  parse_flags(define_flags, ['--alphas=0.5,half'])
   with pytest.raises(ValueError, match=r'--alphas=0\.5,half: expected numbers'):
-    plans.from_flags()
+    from_flags()

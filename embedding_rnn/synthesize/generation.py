@@ -10,21 +10,72 @@ In a notebook:
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+import numpy.typing as npt
 
-from embedding_rnn.data import dataset as data
-from embedding_rnn.model import latents, sampling
-from embedding_rnn.model.decoder import with_first_input
-from embedding_rnn.synthesize.piece import ModelView, Piece
-from embedding_rnn.training.trained_run import Run
+from embedding_rnn.data import checks
+from embedding_rnn.model import latents
+
+# Processes that draw figures import this file, too, and need no TensorFlow.
+if TYPE_CHECKING:
+  from embedding_rnn.data.dataset import NoteDataset
+  from embedding_rnn.training.trained_run import Run
 
 _BATCH_SIZE = 64
 _MAX_NAME_LENGTH = 60  # of an instrument; file systems take 255 bytes
+
+
+class ModelView(NamedTuple):
+  """A note and its reconstruction as the model sees them; each `[T, W]`.
+
+  Attributes:
+    original: the note in the model's format.
+    made: the reconstruction in the model's format.
+    mean: of each value's mixture, given the note's frames before it.
+    std: standard deviation of that mixture.
+    nats: negative log density of the note's value.
+    reverted: the note, taken to the model's format and back, `[T, 16]`.
+  """
+
+  original: np.ndarray
+  made: np.ndarray
+  mean: np.ndarray
+  std: np.ndarray
+  nats: np.ndarray
+  reverted: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GeneratedNote:
+  """A note that was made.
+
+  Attributes:
+    section: what kind of note: 'reconstruction', 'continuation', 'filling',
+      'sample', 'interpolation', 'combination' or 'sweep'.
+    name: for its files.
+    title: for people.
+    midi_pitch: what it was made at.
+    frames: the note, `[T, 16]`.
+    original: a real note that it should be like, `[T, 16]`, or None.
+    family: instrument family, or None.
+    metadata: what else there is to say of it; goes to summary.json.
+    view: for reconstructions.
+  """
+
+  section: str
+  name: str
+  title: str
+  midi_pitch: int
+  frames: np.ndarray
+  original: np.ndarray | None = None
+  family: str | None = None
+  metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  view: ModelView | None = None
 
 
 class Originals:
@@ -40,6 +91,7 @@ class Originals:
     notes: `[N, T, 16]`.
     own_pitches: MIDI pitches of the notes, ints `[N]`.
     pitches: what to make something of them at, ints `[N]`.
+    velocities: MIDI velocities of the notes, ints `[N]`.
 
   Raises:
     ValueError: for a row that is not there.
@@ -47,8 +99,8 @@ class Originals:
 
   def __init__(
     self,
-    dataset: data.NoteDataset,
-    rows: Sequence[int],
+    dataset: NoteDataset,
+    rows: npt.ArrayLike,
     midi_pitch: int | None = None,
   ):
     self.rows = np.asarray(rows, int)
@@ -59,12 +111,14 @@ class Originals:
       )
     self._dataset = dataset
     self.notes, one_hots = dataset.notes(self.rows)
-    self.own_pitches = one_hots.argmax(axis=1)
+    num_pitches = dataset.pitches.shape[1]
+    self.own_pitches = one_hots[:, :num_pitches].argmax(axis=1)
+    self.velocities = np.argmax(dataset.velocities[self.rows], axis=1)
     self.pitches = self.own_pitches
     if midi_pitch is not None:
       self.pitches = np.full_like(self.own_pitches, midi_pitch)
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.rows)
 
   def name(self, i: int) -> str:
@@ -74,7 +128,7 @@ class Originals:
     """
     instrument = self._label('instrument', i) or 'note'
     instrument = re.sub(r'[^\w-]+', '_', instrument)[:_MAX_NAME_LENGTH]
-    velocity = int(np.argmax(self._dataset.velocities[self.rows[i]]))
+    velocity = self.velocities[i]
     pitch = self.own_pitches[i]
     return f'{instrument}-{pitch:03d}-{velocity:03d}_row{self.rows[i]}'
 
@@ -84,30 +138,30 @@ class Originals:
 
   def title(self, i: int) -> str:
     """The note's name for people."""
-    velocity = int(np.argmax(self._dataset.velocities[self.rows[i]]))
+    velocity = self.velocities[i]
     what = self._label('instrument', i) or self.family(i)
     what = what or f'note {self.rows[i]}'
     return f'{what}, MIDI pitch {self.own_pitches[i]}, velocity {velocity}'
 
-  def piece(
+  def generated(
     self,
     section: str,
     i: int,
     frames: np.ndarray,
     suffix: str = '',
     what: str = '',
-    facts: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
     view: ModelView | None = None,
-  ) -> Piece:
-    """A piece made of note i; it has no original if it is of other length.
+  ) -> GeneratedNote:
+    """A note made of note i; it has no original if it is of other length.
 
     Its name ends in `suffix`, its title in `what`.
     """
     original = self.notes[i] if self.notes[i].shape == frames.shape else None
-    facts = {'row': int(self.rows[i]), **(facts or {})}
+    metadata = {'row': int(self.rows[i]), **(metadata or {})}
     if original is not None:
-      facts['mse'] = float(np.mean(np.square(original - frames)))
-    return Piece(
+      metadata['mse'] = float(np.mean(np.square(original - frames)))
+    return GeneratedNote(
       section=section,
       name=self.name(i) + suffix,
       title=self.title(i) + what,
@@ -115,23 +169,23 @@ class Originals:
       frames=frames,
       original=original,
       family=self.family(i),
-      facts=facts,
+      metadata=metadata,
       view=view,
     )
 
-  def _label(self, kind, i):
-    ids = getattr(self._dataset, f'{kind}_ids')
+  def _label(self, field: str, i: int) -> str | None:
+    ids = getattr(self._dataset, f'{field}_ids')
     if ids is None:
       return None
     number = int(ids[self.rows[i]])
-    plural = 'instrument_families' if kind.endswith('family') else f'{kind}s'
+    plural = 'instrument_families' if field.endswith('family') else f'{field}s'
     names = self._dataset.metadata.get(plural)
-    return names[number] if names else f'{kind}{number}'
+    return names[number] if names else f'{field}{number}'
 
 
 def reconstructions(
   run: Run, originals: Originals, **settings: Any
-) -> list[Piece]:
+) -> list[GeneratedNote]:
   """Notes, encoded and sampled anew from their latents.
 
   Args:
@@ -140,17 +194,18 @@ def reconstructions(
     **settings: of `Run.reconstruct`.
   """
   notes, pitches = originals.notes, originals.pitches
-  made = run.reconstruct(notes, pitches, **settings)
-  views = model_views(run, notes, pitches, made)
+  velocities = originals.velocities
+  made = run.reconstruct(notes, pitches, velocities=velocities, **settings)
+  views = model_views(run, notes, pitches, made, velocities)
   return [
-    originals.piece('reconstruction', i, frames, view=view)
+    originals.generated('reconstruction', i, frames, view=view)
     for i, (frames, view) in enumerate(zip(made, views, strict=True))
   ]
 
 
-def fillings(
+def infills(
   run: Run, originals: Originals, gap: tuple[int, int], **settings: Any
-) -> list[Piece]:
+) -> list[GeneratedNote]:
   """Notes of which some frames are sampled anew.
 
   Args:
@@ -161,18 +216,24 @@ def fillings(
   """
   frames = np.arange(originals.notes.shape[1])
   is_known = (frames < gap[0]) | (frames >= gap[1])
-  made = run.fill(originals.notes, is_known, originals.pitches, **settings)
-  facts = {'gap_frames': list(gap)}
+  made = run.fill(
+    originals.notes,
+    is_known,
+    originals.pitches,
+    velocities=originals.velocities,
+    **settings,
+  )
+  metadata = {'gap_frames': list(gap)}
   what = f', frames {gap[0]} to {gap[1] - 1} made anew'
   return [
-    originals.piece('filling', i, frames, '_filled', what, facts)
+    originals.generated('filling', i, frames, '_filled', what, metadata)
     for i, frames in enumerate(made)
   ]
 
 
 def continuations(
   run: Run, originals: Originals, num_given: int, **settings: Any
-) -> list[Piece]:
+) -> list[GeneratedNote]:
   """Notes of which only the beginning is kept.
 
   Args:
@@ -182,17 +243,23 @@ def continuations(
     **settings: of `Run.continue_notes`.
   """
   made = run.continue_notes(
-    originals.notes, num_given, originals.pitches, **settings
+    originals.notes,
+    num_given,
+    originals.pitches,
+    velocities=originals.velocities,
+    **settings,
   )
-  facts = {'given_frames': num_given}
+  metadata = {'given_frames': num_given}
   what = f', continued after {num_given} frames'
   return [
-    originals.piece('continuation', i, frames, '_continued', what, facts)
+    originals.generated('continuation', i, frames, '_continued', what, metadata)
     for i, frames in enumerate(made)
   ]
 
 
-def samples(run: Run, pitches: Sequence[int], **settings: Any) -> list[Piece]:
+def samples(
+  run: Run, pitches: Sequence[int], **settings: Any
+) -> list[GeneratedNote]:
   """New notes, of latents drawn from the prior.
 
   Args:
@@ -202,7 +269,7 @@ def samples(run: Run, pitches: Sequence[int], **settings: Any) -> list[Piece]:
   """
   made = run.sample(np.asarray(pitches, int), **settings)
   titles = ['New note'] * len(made)
-  return _pieces('sample', titles, pitches, made)
+  return _generated('sample', titles, pitches, made)
 
 
 def interpolation(
@@ -211,7 +278,7 @@ def interpolation(
   num_steps: int = 5,
   kind: str = 'spherical',
   **settings: Any,
-) -> list[Piece]:
+) -> list[GeneratedNote]:
   """Notes on the way from one note's latent to another's.
 
   Args:
@@ -222,16 +289,22 @@ def interpolation(
     **settings: of `Run.sample`.
   """
   fractions = np.linspace(0.0, 1.0, num_steps)
-  z = latents.interpolate(*run.encode(ends.notes).z, fractions, kind)
+  start, end = run.encode(ends.notes).z
+  z = latents.interpolate(start, end, fractions, kind)
   pitch = int(ends.pitches[0])
-  made = run.sample(pitch, z, **settings)
+  velocity = ends.velocities[0]
+  made = run.sample(pitch, z, velocities=velocity, **settings)
   way = f'of the way from {ends.title(0)}, to {ends.title(1)}'
   titles = [f'{fraction:.0%} {way}' for fraction in fractions]
-  facts = [{'fraction': float(fraction)} for fraction in fractions]
-  return _pieces('interpolation', titles, [pitch] * num_steps, made, facts)
+  metadata = [{'fraction': float(fraction)} for fraction in fractions]
+  return _generated(
+    'interpolation', titles, [pitch] * num_steps, made, metadata
+  )
 
 
-def combination(run: Run, terms: Originals, **settings: Any) -> list[Piece]:
+def combination(
+  run: Run, terms: Originals, **settings: Any
+) -> list[GeneratedNote]:
   """The note of the latent A - B + C of three notes.
 
   Args:
@@ -241,16 +314,17 @@ def combination(run: Run, terms: Originals, **settings: Any) -> list[Piece]:
   """
   z = latents.analogy(*run.encode(terms.notes).z)
   pitches = terms.pitches[:1]
-  made = run.sample(pitches, z, **settings)
+  velocity = terms.velocities[0]
+  made = run.sample(pitches, z, velocities=velocity, **settings)
   a, b, c = (terms.title(i) for i in range(3))
   titles = [f'{a}; minus {b}; plus {c}']
-  facts = [{'rows': terms.rows.tolist()}]
-  return _pieces('combination', titles, pitches, made, facts)
+  metadata = [{'rows': terms.rows.tolist()}]
+  return _generated('combination', titles, pitches, made, metadata)
 
 
 def sweep(
   run: Run, original: Originals, pitches: Sequence[int], **settings: Any
-) -> list[Piece]:
+) -> list[GeneratedNote]:
   """One instrument over the keyboard: the latent of a note at many pitches.
 
   Args:
@@ -260,32 +334,45 @@ def sweep(
     **settings: of `Run.sample`.
   """
   z = run.encode(original.notes).z[0]
-  made = run.sample(np.asarray(pitches, int), z, **settings)
+  velocity = original.velocities[0]
+  made = run.sample(
+    np.asarray(pitches, int), z, velocities=velocity, **settings
+  )
   titles = [f'The instrument of {original.title(0)}'] * len(made)
-  facts = [{'row': int(original.rows[0])}] * len(pitches)
-  return _pieces('sweep', titles, pitches, made, facts)
+  metadata = [{'row': int(original.rows[0])}] * len(pitches)
+  return _generated('sweep', titles, pitches, made, metadata)
 
 
-def _pieces(section, titles, pitches, made, facts=None) -> list[Piece]:
-  """Pieces without originals."""
-  facts = facts or [{}] * len(made)
+def _generated(
+  section: str,
+  titles: Sequence[str],
+  pitches: Sequence[int],
+  made: np.ndarray,
+  metadata: Sequence[Mapping[str, Any]] | None = None,
+) -> list[GeneratedNote]:
+  """Notes without originals."""
+  metadata = metadata or [{}] * len(made)
   return [
-    Piece(
+    GeneratedNote(
       section=section,
       name=f'{section}_{i:03d}_p{pitch:03d}',
       title=f'{title}, at MIDI pitch {pitch}',
       midi_pitch=int(pitch),
       frames=frames,
-      facts=about,
+      metadata=details,
     )
-    for i, (title, pitch, frames, about) in enumerate(
-      zip(titles, pitches, made, facts, strict=True)
+    for i, (title, pitch, frames, details) in enumerate(
+      zip(titles, pitches, made, metadata, strict=True)
     )
   ]
 
 
 def model_views(
-  run: Run, notes: np.ndarray, pitches: Sequence[int], made: np.ndarray
+  run: Run,
+  notes: np.ndarray,
+  pitches: Sequence[int],
+  made: np.ndarray,
+  velocities: npt.ArrayLike | None = None,
 ) -> list[ModelView]:
   """What the model sees of notes and of their reconstructions.
 
@@ -294,12 +381,18 @@ def model_views(
     notes: `[N, T, 16]`.
     pitches: MIDI pitches `[N]`.
     made: reconstructions `[N, T, 16]`.
+    velocities: MIDI velocities `[N]`, as of `Run.sample`.
   """
+  import tensorflow as tf
+
+  from embedding_rnn.model import sampling
+  from embedding_rnn.model.decoder import with_first_input
+
   original, remade = map(run.transforms.forward, (notes, made))
-  one_hots = np.eye(run.hps.context_vec_size, dtype=np.float32)[pitches]
+  one_hots = checks.conditions(pitches, velocities, run.hps)
 
   @tf.function(autograph=False)
-  def predict(batch, pitches):
+  def predict(batch: Any, pitches: Any) -> Any:
     inputs, frames = batch[:, :-1], batch[:, 1:]
     z = run.model.encode(frames).z if run.model.conditional else None
     mix = run.model.predict_mixture(inputs, pitches, z)

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,8 +21,8 @@ def originals(dataset):
   return Originals(dataset, [4, 20])
 
 
-def frames_of(pieces):
-  return np.stack([piece.frames for piece in pieces])
+def frames_of(made):
+  return np.stack([note.frames for note in made])
 
 
 def test_originals_say_what_the_data_says(dataset, originals):
@@ -55,34 +57,34 @@ def test_a_row_that_is_not_there(dataset):
 
 
 def test_reconstructions(run, originals):
-  pieces = generation.reconstructions(run, originals, **_SETTINGS)
+  made = generation.reconstructions(run, originals, **_SETTINGS)
   notes, pitches = originals.notes, originals.pitches
   expected = run.reconstruct(notes, pitches, **_SETTINGS)
-  np.testing.assert_array_equal(frames_of(pieces), expected)
-  for piece, note in zip(pieces, notes, strict=True):
-    np.testing.assert_array_equal(piece.original, note)
-    error = np.mean((note - piece.frames) ** 2)
-    assert piece.facts['mse'] == pytest.approx(error, rel=1e-6)
+  np.testing.assert_array_equal(frames_of(made), expected)
+  for note, original in zip(made, notes, strict=True):
+    np.testing.assert_array_equal(note.original, original)
+    error = np.mean((original - note.frames) ** 2)
+    assert note.metadata['mse'] == pytest.approx(error, rel=1e-6)
 
 
 def test_another_pitch_than_their_own(run, dataset):
   originals = Originals(dataset, [4, 20], midi_pitch=33)
-  pieces = generation.reconstructions(run, originals, **_SETTINGS)
+  made = generation.reconstructions(run, originals, **_SETTINGS)
   expected = run.reconstruct(originals.notes, [33, 33], **_SETTINGS)
-  np.testing.assert_array_equal(frames_of(pieces), expected)
-  assert [piece.midi_pitch for piece in pieces] == [33, 33]
+  np.testing.assert_array_equal(frames_of(made), expected)
+  assert [note.midi_pitch for note in made] == [33, 33]
 
 
 def test_what_the_model_sees(run, originals):
-  pieces = generation.reconstructions(run, originals, **_SETTINGS)
-  for i, piece in enumerate(pieces):
-    view = piece.view
+  made = generation.reconstructions(run, originals, **_SETTINGS)
+  for i, note in enumerate(made):
+    view = note.view
     frames = run.transforms.forward(originals.notes[i : i + 1])
     np.testing.assert_allclose(view.original, frames[0], atol=1e-6)
     reverted = run.transforms.inverse(frames)[0]
     np.testing.assert_allclose(view.reverted, reverted, atol=1e-5)
     remade = run.transforms.inverse(view.made[None])[0]
-    np.testing.assert_allclose(remade, piece.frames, atol=1e-4)
+    np.testing.assert_allclose(remade, note.frames, atol=1e-4)
     # The mean of the surprise is the model's own cost of the note.
     one_hot = np.eye(128, dtype=np.float32)[originals.pitches[i : i + 1]]
     batch = np.pad(frames, ((0, 0), (1, 0), (0, 0)))
@@ -99,14 +101,14 @@ def test_what_the_model_sees(run, originals):
     np.testing.assert_allclose(view.std, std, atol=1e-4)
 
 
-def test_fillings_keep_all_but_the_gap(run, originals):
-  pieces = generation.fillings(run, originals, (30, 50), **_SETTINGS)
-  changed = (frames_of(pieces) != originals.notes).any(axis=2)
+def test_infills_keep_all_but_the_gap(run, originals):
+  made = generation.infills(run, originals, (30, 50), **_SETTINGS)
+  changed = (frames_of(made) != originals.notes).any(axis=2)
   assert changed[:, 30:50].all()
   assert not changed[:, :30].any()
   assert not changed[:, 50:].any()
-  assert pieces[0].facts['gap_frames'] == [30, 50]
-  assert pieces[0].title.endswith(', frames 30 to 49 made anew')
+  assert made[0].metadata['gap_frames'] == [30, 50]
+  assert made[0].title.endswith(', frames 30 to 49 made anew')
 
 
 def test_continuations_of_any_length(run, originals):
@@ -114,8 +116,8 @@ def test_continuations_of_any_length(run, originals):
   longer = generation.continuations(
     run, originals, 40, num_frames=140, **_SETTINGS
   )
-  for pieces, length in ((same, 125), (longer, 140)):
-    frames = frames_of(pieces)
+  for made, length in ((same, 125), (longer, 140)):
+    frames = frames_of(made)
     assert frames.shape == (2, length, 16)
     np.testing.assert_array_equal(frames[:, :40], originals.notes[:, :40])
   assert same[0].original is not None
@@ -124,34 +126,42 @@ def test_continuations_of_any_length(run, originals):
 
 
 def test_new_notes(run):
-  pieces = generation.samples(run, [50, 70], **_SETTINGS)
+  made = generation.samples(run, [50, 70], **_SETTINGS)
   expected = run.sample([50, 70], **_SETTINGS)
-  np.testing.assert_array_equal(frames_of(pieces), expected)
-  assert len({piece.name for piece in pieces}) == 2
+  np.testing.assert_array_equal(frames_of(made), expected)
+  assert len({note.name for note in made}) == 2
 
 
 def test_interpolation_goes_from_note_to_note(run, originals):
-  pieces = generation.interpolation(run, originals, 4, **_SETTINGS)
+  made = generation.interpolation(run, originals, 4, **_SETTINGS)
   pitch = originals.pitches[:1].repeat(2)
   ends = run.reconstruct(originals.notes, pitch, **_SETTINGS)
-  frames = frames_of(pieces)
+  frames = frames_of(made)
   np.testing.assert_allclose(frames[[0, -1]], ends, atol=1e-4)
-  fractions = [piece.facts['fraction'] for piece in pieces]
+  fractions = [note.metadata['fraction'] for note in made]
   np.testing.assert_allclose(fractions, [0, 1 / 3, 2 / 3, 1])
-  begins = [piece.title.split()[0] for piece in pieces]
+  begins = [note.title.split()[0] for note in made]
   assert begins == ['0%', '33%', '67%', '100%']
 
 
 def test_adding_what_was_subtracted_changes_nothing(run, dataset):
   terms = Originals(dataset, [3, 9, 9])
-  (piece,) = generation.combination(run, terms, **_SETTINGS)
+  (note,) = generation.combination(run, terms, **_SETTINGS)
   expected = run.reconstruct(terms.notes[:1], terms.pitches[:1], **_SETTINGS)
-  np.testing.assert_allclose(piece.frames, expected[0], atol=1e-4)
+  np.testing.assert_allclose(note.frames, expected[0], atol=1e-4)
 
 
 def test_a_sweep_holds_the_latent(run, dataset):
   original = Originals(dataset, [7])
-  pieces = generation.sweep(run, original, [40, 90], **_SETTINGS)
+  made = generation.sweep(run, original, [40, 90], **_SETTINGS)
   notes = original.notes.repeat(2, axis=0)
   expected = run.reconstruct(notes, [40, 90], **_SETTINGS)
-  np.testing.assert_allclose(frames_of(pieces), expected, atol=1e-4)
+  np.testing.assert_allclose(frames_of(made), expected, atol=1e-4)
+
+
+def test_processes_that_draw_figures_import_no_tensorflow():
+  program = (
+    'import sys; import embedding_rnn.synthesize.outputs; '
+    'sys.exit("tensorflow" in sys.modules)'
+  )
+  subprocess.run([sys.executable, '-c', program], check=True)

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import shutil
 import urllib.parse
@@ -17,6 +16,7 @@ from embedding_rnn.utils import cli
 
 _CHROMIUM, _DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
 _HOSTILE = '</h4><script>alert(1)</script> "A" & \'B\' ${x} $title é#?%20'
+_COMMAND = f"synthesize.py --seed=1 --title='{_HOSTILE}'"
 _HOSTILE_FILE = 'a <b> "c" & \'d\' é#1?x=%20;:.'
 _METRICS = [
   {'model': 'VAE <i>', 'MSE': 1.25, 'active units': 21},
@@ -26,31 +26,34 @@ _WAITING_SECONDS = 60  # for a browser on a busy machine
 
 
 def make_note(folder, name, pitch, family, mse=None, **changes):
-  """A note of two sounds of different lengths, and a figure."""
-  players, rng = [], np.random.default_rng(pitch)
+  """The record of a note of two sounds of different lengths, and a figure."""
+  audio, rng = {}, np.random.default_rng(pitch)
   for i, label in enumerate(('original', 'mix 0.5')):
     file = f'{name}_{i}.wav'
-    audio = 0.1 * rng.standard_normal(16000 * (i + 2) + 100 * pitch)
-    soundfile.write(folder / file, audio, 16000, subtype='PCM_16')
-    players.append(page.Player(label, file))
-  image = page.Image('spectrogram', f'{name}.png', 'a picture')
-  matplotlib.image.imsave(folder / image.file, rng.random((200 + pitch, 300)))
-  note = page.Note(
-    name=name,
-    title=f'Title of {name}',
-    section='Reconstructions',
-    pitch=pitch,
-    family=family,
-    facts={} if mse is None else {'MSE': mse, 'seen': 'yes'},
-    players=players,
-    images=[image],
-  )
-  return dataclasses.replace(note, **changes)
+    sound = 0.1 * rng.standard_normal(16000 * (i + 2) + 100 * pitch)
+    soundfile.write(folder / file, sound, 16000, subtype='PCM_16')
+    audio[label] = {'file': file, 'gain_db': 0.0}
+  image = f'{name}.png'
+  matplotlib.image.imsave(folder / image, rng.random((200 + pitch, 300)))
+  note = {
+    'section': 'reconstruction',
+    'name': name,
+    'title': f'Title of {name}',
+    'family': family,
+    'pitch': pitch,
+    'audio': audio,
+    'figures': {'spectrogram': image},
+  }
+  return note | ({} if mse is None else {'mse': mse}) | changes
+
+
+def make_summary(*notes, **settings):
+  return {**settings, 'overviews': {}, 'notes': notes}
 
 
 @pytest.fixture(scope='module')
 def shown(tmp_path_factory):
-  """A page with its folder, of which some names are hostile."""
+  """A page with its folder and summary, of which some names are hostile."""
   folder = tmp_path_factory.mktemp('a page, "é" & #1')
   hostile = make_note(
     folder,
@@ -61,23 +64,20 @@ def shown(tmp_path_factory):
     title=_HOSTILE,
     section=_HOSTILE,
   )
-  label = page.Player(_HOSTILE, hostile.players[0].file)
-  content = page.Page(
-    title=_HOSTILE,
-    notes=[
-      make_note(folder, 'low', 40, 'bass', mse=2.0),
-      make_note(folder, 'middle', 60, 'string', mse=10.0),
-      make_note(folder, 'high', 90, 'string', mse=3.0),
-      make_note(folder, 'new', 60, None, section='New notes'),
-      dataclasses.replace(hostile, players=[label, *hostile.players[1:]]),
-    ],
-    command=f"synthesize.py --seed=1 --title='{_HOSTILE}'",
-    settings={'seed': 1, 'temperature': 0.00001, _HOSTILE: [_HOSTILE]},
-    metrics=_METRICS,
-    metrics_note=_HOSTILE,
-    figures=[page.Image(_HOSTILE, hostile.images[0].file, _HOSTILE)],
+  original, mix = hostile['audio'].values()
+  hostile['audio'] = {_HOSTILE: original, 'mix_0.50': mix}
+  summary = make_summary(
+    make_note(folder, 'low', 40, 'bass', mse=2.0),
+    make_note(folder, 'middle', 60, 'string', mse=10.0),
+    make_note(folder, 'high', 90, 'string', mse=3.0),
+    make_note(folder, 'new', 60, None, section='sample'),
+    hostile,
+    **{'run': _HOSTILE, 'codec': _HOSTILE, _HOSTILE: [_HOSTILE]},
+    seed=1,
+    temperature=0.00001,
   )
-  return page.write(folder, content), content
+  summary['overviews'] = {_HOSTILE: hostile['figures']['spectrogram']}
+  return page.write(folder, summary, _COMMAND, _METRICS, _HOSTILE), summary
 
 
 @pytest.fixture(scope='module')
@@ -149,7 +149,7 @@ def test_every_sound_loads_when_it_is_in_sight(browser, shown):
         sounds.map((sound) => [sound.currentSrc, sound.duration]));""",
       note,
     )
-  assert len(durations) == 2 * len(shown[1].notes)
+  assert len(durations) == 2 * len(shown[1]['notes'])
   for url, seconds in durations.items():
     path = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
     assert seconds == pytest.approx(soundfile.info(path).duration, abs=1e-3)
@@ -273,8 +273,8 @@ def test_gives_up_sounds_out_of_sight_and_loads_them_again(browser):
 
 
 def test_a_sound_that_is_gone_is_shown_as_such(browser, shown):
-  path, content = shown
-  file = path.with_name(content.notes[0].players[0].file)
+  path, summary = shown
+  file = path.with_name(summary['notes'][0]['audio']['original']['file'])
   hidden = file.rename(file.with_suffix('.hidden'))
   try:
     browser.refresh()
@@ -295,15 +295,14 @@ def test_shows_the_table_of_metrics(browser):
   assert table.text.split() == expected
 
 
-def test_hostile_names_are_only_text(browser, shown):
-  _, content = shown
+def test_hostile_names_are_only_text(browser):
   texts = browser.execute_script(
     """return [...document.querySelectorAll(
       'title, h1, h3, h4, p, pre, dt, dd, figcaption, .player button')
     ].map((element) => element.textContent)"""
   )
   assert texts.count(_HOSTILE) == 8
-  assert content.command in texts
+  assert _COMMAND in texts
   assert {'1e-05', str([_HOSTILE])} <= set(texts)
   scripts = 'return document.scripts.length + document.images.length'
   assert browser.execute_script(scripts) == 2 + 6 + 1
@@ -347,12 +346,16 @@ def test_can_be_used_without_scripts(browser):
 
 
 def test_a_page_may_have_nothing_but_a_note(tmp_path):
-  note = page.Note('n', 'A note', 'New notes', np.int64(60))
-  path = page.write(tmp_path, page.Page('Title', [note], 'command', {}))
-  html = path.read_text()
+  note = bare_note('n') | {'pitch': np.int64(60)}
+  html = page.write(tmp_path, make_summary(note), 'command').read_text()
   assert 'C4 (60)' in html
   for absent in ('<table', '<audio', '<figure', 'href="#metrics"'):
     assert absent not in html
+
+
+def bare_note(name):
+  note = {'section': 'sample', 'name': name, 'title': 'A note', 'pitch': 60}
+  return note | {'family': None, 'audio': {}, 'figures': {}}
 
 
 def test_pitches_have_names():
@@ -364,16 +367,21 @@ def test_pitches_have_names():
 @pytest.mark.parametrize(
   ('change', 'error', 'message'),
   [
-    ({'players': [page.Player('x', 'no.wav')]}, FileNotFoundError, 'no.wav'),
-    ({'players': [page.Player('x', '../a.wav')]}, ValueError, 'its own folder'),
-    ({'players': [page.Player('x', '/a.wav')]}, ValueError, 'its own folder'),
-    ({'images': [page.Image('x', 'n_0.wav', '')]}, ValueError, 'not a .png'),
+    ({'audio': {'x': {'file': 'no.wav'}}}, FileNotFoundError, 'no.wav'),
+    ({'audio': {'x': {'file': '../a.wav'}}}, ValueError, 'its own folder'),
+    ({'audio': {'x': {'file': '/a.wav'}}}, ValueError, 'its own folder'),
+    ({'figures': {'x': 'no.png'}}, FileNotFoundError, 'no.png'),
+    ({'figures': {'x': 'n_0.wav'}}, ValueError, 'not a .png'),
+    ({'figures': {'x': 'cut.png'}}, ValueError, 'not a .png'),
+    ({'figures': {'x': 'empty.png'}}, ValueError, 'not a .png'),
     ({'name': 'same'}, ValueError, "2 notes are called 'same'"),
   ],
 )
 def test_refuses_what_it_cannot_show(tmp_path, change, error, message):
-  note = dataclasses.replace(make_note(tmp_path, 'n', 60, None), **change)
-  same = page.Note('same', 'A note', 'New notes', 60)
+  note = make_note(tmp_path, 'n', 60, None) | change
+  whole = (tmp_path / 'n.png').read_bytes()
+  (tmp_path / 'cut.png').write_bytes(whole[:30])
+  (tmp_path / 'empty.png').touch()
   with pytest.raises(error, match=message):
-    page.write(tmp_path, page.Page('Title', [same, note], 'command', {}))
+    page.write(tmp_path, make_summary(bare_note('same'), note), 'command')
   assert not (tmp_path / page.FILE_NAME).exists()

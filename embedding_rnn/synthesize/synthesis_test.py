@@ -7,18 +7,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from embedding_rnn.audio import codec as codecs
-from embedding_rnn.conftest import save_run
-from embedding_rnn.evaluate import measures
+from embedding_rnn.audio.codec import get_codec
 from embedding_rnn.figures import drawing
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.synthesize import synthesis
-from embedding_rnn.synthesize.config import Plan
+from embedding_rnn.synthesize.config import SynthesisConfig
 
-_PLAN = Plan(
+_CONFIG = SynthesisConfig(
   num_notes=2, pitches=(48, 60), alphas=(0.2, 0.95), temperature_2=0.5, seed=3
 )
-_CODEC = codecs.get_codec('harmonic')
+_CODEC = get_codec('harmonic')
 
 
 def _contents(folder):
@@ -33,7 +31,7 @@ def _of_section(summary, section):
 def made(run, tmp_path_factory):
   folder = tmp_path_factory.mktemp('synthesis') / 'new' / 'folder'
   dataset = run.open_dataset()
-  summary = synthesis.synthesize(run, dataset, folder, _PLAN, codec=_CODEC)
+  summary = synthesis.synthesize(run, dataset, folder, _CONFIG, codec=_CODEC)
   return folder, summary
 
 
@@ -90,9 +88,9 @@ def test_audio_is_what_the_codec_makes_of_the_run(run, made):
   by_name = {note['name']: note for note in summary['notes']}
   for (name, key), samples in expected.items():
     audio = by_name[name]['audio'][key]
-    about = soundfile.info(folder / audio['file'])
-    assert (about.samplerate, about.channels) == (16000, 1)
-    assert about.subtype == 'PCM_16'
+    header = soundfile.info(folder / audio['file'])
+    assert (header.samplerate, header.channels) == (16000, 1)
+    assert header.subtype == 'PCM_16'
     written, _ = soundfile.read(folder / audio['file'])
     assert np.abs(written).max() < 1
     gain = 10 ** (audio['gain_db'] / 20)
@@ -125,17 +123,17 @@ def test_same_seed_same_bytes_and_another_seed_others(run, made, tmp_path):
   folder, _ = made
   dataset = run.open_dataset()
   again, other = tmp_path / 'again', tmp_path / 'other'
-  synthesis.synthesize(run, dataset, again, _PLAN, codec=_CODEC)
+  synthesis.synthesize(run, dataset, again, _CONFIG, codec=_CODEC)
   assert _contents(again) == _contents(folder)
-  plan = Plan(num_notes=0, pitches=(48,), seed=4)
-  synthesis.synthesize(run, dataset, other, plan, codec=_CODEC)
+  config = SynthesisConfig(num_notes=0, pitches=(48,), seed=4)
+  synthesis.synthesize(run, dataset, other, config, codec=_CODEC)
   sample = 'sample_000_p048.wav'
   assert _contents(other)[sample] != _contents(folder)[sample]
 
 
 def test_all_kinds_of_notes(run, tmp_path):
   dataset = run.open_dataset()
-  plan = Plan(
+  config = SynthesisConfig(
     num_notes=1,
     pitches=(),
     pitch=55,
@@ -152,7 +150,7 @@ def test_all_kinds_of_notes(run, tmp_path):
     greedy='mean',
   )
   summary = synthesis.synthesize(
-    run, dataset, tmp_path, plan, just_figures=True
+    run, dataset, tmp_path, config, just_figures=True
   )
   counts = {}
   for note in summary['notes']:
@@ -181,7 +179,7 @@ def test_without_a_codec_or_with_just_figures_there_is_no_audio(
 ):
   info = {key: value for key, value in run.info.items() if key != 'codec'}
   silent_run = dataclasses.replace(run, info=info)
-  plan = Plan(num_notes=1, pitches=(50,))
+  config = SynthesisConfig(num_notes=1, pitches=(50,))
   for some_run, data_dir, codec in (
     (silent_run, silent_data_dir, None),
     (run, None, _CODEC),
@@ -191,7 +189,7 @@ def test_without_a_codec_or_with_just_figures_there_is_no_audio(
       some_run,
       some_run.open_dataset(data_dir),
       folder,
-      plan,
+      config,
       codec=codec,
       just_figures=codec is not None,
     )
@@ -210,16 +208,16 @@ def test_an_unconditional_run_only_samples(unconditional_run, tmp_path):
   dataset = unconditional_run.open_dataset()
   with pytest.raises(ValueError, match='cannot reconstruct; set num_notes=0'):
     synthesis.synthesize(unconditional_run, dataset, tmp_path / 'out')
-  plan = Plan(num_notes=0, pitches=(60,))
+  config = SynthesisConfig(num_notes=0, pitches=(60,))
   summary = synthesis.synthesize(
-    unconditional_run, dataset, tmp_path / 'out', plan, codec=_CODEC
+    unconditional_run, dataset, tmp_path / 'out', config, codec=_CODEC
   )
   assert not _of_section(summary, 'reconstruction')
   assert (tmp_path / 'out' / 'sample_000_p060.wav').is_file()
 
 
 @pytest.mark.parametrize(
-  ('plan', 'message'),
+  ('config', 'message'),
   [
     ({'num_notes': 13}, 'num_notes=13, but the test split has 12 notes'),
     ({'interpolate': (0, 36)}, 'There is no note 36'),
@@ -229,12 +227,12 @@ def test_an_unconditional_run_only_samples(unconditional_run, tmp_path):
     ({'gap': (0, 125)}, r'gap=\(0, 125\).* less than all'),
   ],
 )
-def test_refuses_a_bad_plan_before_it_makes_a_folder(
-  run, tmp_path, plan, message
+def test_refuses_bad_wishes_before_it_makes_a_folder(
+  run, tmp_path, config, message
 ):
   with pytest.raises(ValueError, match=message):
     synthesis.synthesize(
-      run, run.open_dataset(), tmp_path / 'out', Plan(**plan)
+      run, run.open_dataset(), tmp_path / 'out', SynthesisConfig(**config)
     )
   assert not (tmp_path / 'out').exists()
 
@@ -290,52 +288,3 @@ def test_hyperparameters_named_by_hand_must_be_those_of_the_run(run):
     run.expect_hparams(default_hps())
   with pytest.raises(ValueError, match='Unknown hyperparameter'):
     run.expect_hparams('rnnsize=16')
-
-
-@pytest.mark.parametrize('content', ['{', '[1]', 'null', '{"models": {}}'])
-def test_metrics_that_are_none_are_refused_before_work(
-  run, tmp_path, parse_flags, content
-):
-  folder = tmp_path / 'run'
-  save_run(folder, run)
-  (folder / measures.METRICS).write_text(content)
-  parse_flags(synthesis.define_flags, [f'--run_dir={folder}'])
-  with pytest.raises(ValueError, match=r'metrics\.json.*measure the run again'):
-    synthesis.main(['synthesize'])
-  assert not (folder / 'synthesis').exists()
-
-
-def test_metrics_of_other_weights_are_left_out(
-  run, tmp_path, parse_flags, caplog
-):
-  folder = tmp_path / 'run'
-  save_run(folder, run)
-  result = measures.evaluate(
-    run, run.open_dataset(), num_importance_samples=1, num_decoded_notes=0
-  )
-  command = f'--run_dir={folder} --num_notes=0 --pitches=60 --just_figures'
-  parse_flags(synthesis.define_flags, command.split())
-  for step, is_shown in ((7, True), (8, False)):
-    measures.write_metrics(folder, result | {'step': step})
-    with caplog.at_level('WARNING', logger='absl'):
-      synthesis.main(['synthesize'])
-    page = (folder / 'synthesis' / synthesis.PAGE).read_text()
-    assert ('negative log likelihood' in page) == is_shown
-    assert (f'is of step {step}' in caplog.text) != is_shown
-  summary = json.loads((folder / 'synthesis' / 'summary.json').read_text())
-  assert summary['step'] == 7 and summary['run'] == 'run'
-
-
-@pytest.mark.parametrize(
-  ('command', 'error', 'message'),
-  [
-    ('', ValueError, 'Set --run_dir'),
-    ('--run_dir=x --pitches=60,C4', ValueError, '--pitches=60,C4: expected'),
-    ('--run_dir=x --temperature=0', ValueError, 'temperature=0'),
-    ('--run_dir=no_such_run', FileNotFoundError, 'no_such_run'),
-  ],
-)
-def test_command_refuses_bad_flags(parse_flags, command, error, message):
-  parse_flags(synthesis.define_flags, command.split())
-  with pytest.raises(error, match=message):
-    synthesis.main(['synthesize'])

@@ -7,7 +7,7 @@
   last-00002000/                         all that training needs to go on
 
 Each save has a manifest of its own and appears whole. The one before the newest
-of each kind is kept, to fall back to if the newest is damaged.
+of each of the two is kept, to fall back to if the newest is damaged.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class RunFiles(NamedTuple):
 
   Attributes:
     hps: hyperparameters.
-    transforms: of the data; None for a model that has none.
-    info: facts about the run. "kind" is that of its model; EMBEDDING_RNN if it
+    transforms: `Transforms` of the data; None for a model that has none.
+    info: metadata of the run. "kind" is that of its model; EMBEDDING_RNN if it
       is not there.
   """
 
   hps: HParams
-  transforms: Transforms | None
+  transforms: Any
   info: dict[str, Any]
 
 
@@ -67,7 +67,7 @@ class Save(NamedTuple):
 def is_run(folder: str | os.PathLike[str]) -> bool:
   """Whether a folder is a run's, however damaged."""
   folder = pathlib.Path(folder)
-  has_saves = any(list_saves(folder, kind) for kind in (BEST, LAST))
+  has_saves = any(list_saves(folder, series) for series in (BEST, LAST))
   return (folder / files.MANIFEST).exists() or has_saves
 
 
@@ -165,24 +165,24 @@ def precision_of(run: RunFiles) -> str:
   return run.info.get('precision', 'float32')
 
 
-def list_saves(folder: str | os.PathLike[str], kind: str) -> list[Save]:
-  """The saves of a kind, 'best' or 'last', oldest first; none is checked."""
+def list_saves(folder: str | os.PathLike[str], series: str) -> list[Save]:
+  """The 'best' or the 'last' saves, oldest first; none is checked."""
   folder = pathlib.Path(folder)
   matches = [
-    (re.fullmatch(rf'{kind}-(\d+)', path.name), path)
+    (re.fullmatch(rf'{series}-(\d+)', path.name), path)
     for path in (folder.iterdir() if folder.is_dir() else ())
   ]
   return sorted(Save(int(match[1]), path) for match, path in matches if match)
 
 
-def save_at(folder: pathlib.Path, kind: str, step: int) -> Save:
+def save_at(folder: pathlib.Path, series: str, step: int) -> Save:
   """The save of a step, written or not."""
-  return Save(step, folder / f'{kind}-{step:08d}')
+  return Save(step, folder / f'{series}-{step:08d}')
 
 
 def write_save(
   folder: str | os.PathLike[str],
-  kind: str,
+  series: str,
   step: int,
   contents: dict[str, dict | bytes],
 ) -> Save:
@@ -190,12 +190,12 @@ def write_save(
 
   Args:
     folder: the run's.
-    kind: 'best' or 'last'.
+    series: 'best' or 'last'.
     step: number of training steps behind it.
     contents: for each file name arrays (.npz), a JSON object (.json) or bytes.
   """
   folder = pathlib.Path(folder)
-  save = save_at(folder, kind, step)
+  save = save_at(folder, series, step)
   with files.replacing_folder(save.path) as temporary:
     for name, content in contents.items():
       if isinstance(content, bytes):
@@ -207,7 +207,7 @@ def write_save(
     files.write_manifest(temporary, contents)
   # Later saves than this one can only be damaged ones that training went
   # back behind.
-  others = [s for s in list_saves(folder, kind) if s.step != step]
+  others = [s for s in list_saves(folder, series) if s.step != step]
   earlier = [s for s in others if s.step < step]
   for other in others:
     if other not in earlier[-1:]:
@@ -217,28 +217,28 @@ def write_save(
 
 def read_save(
   folder: str | os.PathLike[str],
-  kind: str,
+  series: str,
   read: Callable[[files.CheckedFolder], Any],
 ) -> tuple[Save, Any]:
-  """Reads the newest save of a kind that is whole.
+  """Reads the newest save of a series that is whole.
 
   Args:
     folder: the run's.
-    kind: 'best' or 'last'.
+    series: 'best' or 'last'.
     read: what to read of it.
 
   Returns:
     The save, and what `read` returned for it.
 
   Raises:
-    FileNotFoundError: if there is no save of this kind.
+    FileNotFoundError: if there is none in this series.
     DamagedFileError: if all are damaged.
   """
-  saves = list_saves(folder, kind)
+  saves = list_saves(folder, series)
   if not saves:
     raise FileNotFoundError(
-      f"The run at '{folder}' has no save named {kind}-*: its training has not "
-      'come that far; let it go on (--resume).'
+      f"The run at '{folder}' has no save named {series}-*: its training has "
+      'not come that far; let it go on (--resume).'
     )
   errors = []
   for save in reversed(saves):
@@ -247,11 +247,11 @@ def read_save(
     except DamagedFileError as error:
       errors.append(str(error))
       continue
-    for error in errors:
-      logging.warning("Using '%s' instead: %s", save.path, error)
+    for text in errors:
+      logging.warning("Using '%s' instead: %s", save.path, text)
     return save, content
   raise DamagedFileError(
-    f"No {kind}-* save of the run at '{folder}' is whole: " + ' '.join(errors)
+    f"No {series}-* save of the run at '{folder}' is whole: " + ' '.join(errors)
   )
 
 
@@ -308,11 +308,11 @@ def assign_optimizer_state(
   _assign(_optimizer_variables(optimizer), arrays, source)
 
 
-def _by_name(variables) -> dict:
+def _by_name(variables):
   return {v.path: v for v in variables}
 
 
-def _optimizer_variables(optimizer) -> dict:
+def _optimizer_variables(optimizer):
   # Their paths start with the optimiser's name, which Keras may number.
   return {
     name.partition('/')[2]: variable

@@ -10,7 +10,7 @@ from typing import Any
 
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.training import checkpoints
-from embedding_rnn.utils import files
+from embedding_rnn.utils import files, settings
 from embedding_rnn.utils.files import DamagedFileError
 
 
@@ -54,7 +54,7 @@ class Progress:
   Attributes:
     name: of the folder.
     hps: hyperparameters; num_steps and save_every are those of the newest save.
-    info: facts about the run, see `trained_run.Run`.
+    info: metadata of the run, see `trained_run.Run`.
     state: at the newest save.
     step: steps done, a little ahead of the newest save while training.
     costs: at the best step, for 'valid' and 'test' their "cost" and those that
@@ -93,7 +93,8 @@ def read_progress(run_dir: str | os.PathLike[str]) -> Progress:
 
 def _read(folder: pathlib.Path) -> Progress:
   run = checkpoints.read_run(folder, kind=None)
-  hps, state, costs = run.hps, State(), {}
+  hps, state = run.hps, State()
+  costs: dict[str, dict[str, float]] = {}
 
   def read_last(save):
     return read_state(save), save.read_json(checkpoints.STATE)
@@ -135,12 +136,9 @@ def expect_same_run(
   if checkpoint_path is not None:
     before['checkpoint_path'] = run.info['checkpoint_path']
     now['checkpoint_path'] = checkpoint_path
-  differing = [
-    f'{name} was {before.get(name)!r}, is {now.get(name)!r}'
-    for name in before | now
-    if name not in ('num_steps', 'save_every')
-    and before.get(name) != now.get(name)
-  ]
+  differing = settings.differences(
+    before, dict.fromkeys(before) | now, ignored=['num_steps', 'save_every']
+  )
   if differing:
     raise ValueError(
       'The run to go on with was started otherwise: '

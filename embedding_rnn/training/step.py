@@ -82,7 +82,7 @@ def make_training_step(
   return TrainingStep(step, totals, bad_step)
 
 
-def _apply(optimizer, grads, variables, strategy) -> None:
+def _apply(optimizer, grads, variables, strategy):
   """An update by gradients that all replicas agree on already.
 
   (`optimizer.apply` would sum them over the replicas.)
@@ -99,7 +99,7 @@ def _apply(optimizer, grads, variables, strategy) -> None:
 
 def make_evaluation(
   objective: Objective, strategy: tf.distribute.Strategy | None = None
-):
+) -> tf.types.experimental.GenericFunction:
   """-> function of the tensors of an evaluation batch and its number.
 
   It gives the `evaluation_sums` of the whole batch.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import Any
 
 import tensorflow as tf
 
@@ -27,7 +28,8 @@ class StopRequest:
     self._is_agreed = False
 
   def __enter__(self):
-    self._noted, self._previous = [], {}
+    self._noted: list[int] = []
+    self._previous: dict[int, Any] = {}
     numbers = [signal.SIGINT, signal.SIGTERM]
     if callable(signal.getsignal(signal.SIGUSR2)):
       numbers.append(signal.SIGUSR2)
@@ -71,4 +73,4 @@ class StopRequest:
       # Slurm may send SIGTERM together with the warning, so none may get lost.
       for number in dict.fromkeys(self._noted):
         signal.raise_signal(number)
-      raise SystemExit(128 + self.signal)
+      raise SystemExit(128 + self._noted[0])

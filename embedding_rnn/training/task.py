@@ -94,7 +94,7 @@ def run_task(
       opened = (_reopen if resume else _begin)(task, folder)
     if opened.data:
       _make_trainer(task, folder, opened, strategy, is_new=not resume).run()
-    elif is_chief:
+    elif is_chief and opened.saved:
       restore_history(folder, opened.saved.history)
 
 
@@ -106,7 +106,7 @@ class _Opened(NamedTuple):
   saved: SavedTraining | None = None
 
 
-def _begin(task, folder) -> _Opened:
+def _begin(task: TrainingTask, folder: pathlib.Path) -> _Opened:
   """A new run; not written yet."""
   if checkpoints.is_run(folder):
     raise FileExistsError(
@@ -116,7 +116,7 @@ def _begin(task, folder) -> _Opened:
   return _Opened(*task.begin())
 
 
-def _reopen(task, folder) -> _Opened:
+def _reopen(task: TrainingTask, folder: pathlib.Path) -> _Opened:
   """The run in a folder, where it was last saved."""
   run = checkpoints.read_run(folder, task.kind)
   task.expect_same_run(run)
@@ -135,7 +135,7 @@ def _reopen(task, folder) -> _Opened:
   return _Opened(run, data, saved)
 
 
-def _make_trainer(task, folder, opened, strategy, is_new) -> Trainer:
+def _make_trainer(task, folder, opened, strategy, is_new):
   """A new run is written here, when all is known to be in order."""
   run, data, saved = opened
   with strategy.scope():

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from embedding_rnn.data import provenance
+from embedding_rnn.data import checks, provenance
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Latent, Model
 from embedding_rnn.model import distribution, infilling, sampling
 from embedding_rnn.model.hparams import HParams, names_that_shape
 from embedding_rnn.training import checkpoints
+from embedding_rnn.utils import settings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Run:
     hps: its hyperparameters, as training started with them.
     model: the model, with the weights of the best validation cost.
     transforms: between the original and the model's format.
-    info: facts about the run: "data_dir", "codec" and its "checkpoint", "seed",
+    info: metadata of the run: "data_dir", "codec" and its "checkpoint", "seed",
       "split_seed", "version", "num_notes" of each split, "instruments" and so
       on.
     step: number of training steps behind the weights.
@@ -64,7 +65,8 @@ class Run:
       ValueError: for notes of another shape, or that are not finite, or an
         unconditional model.
     """
-    frames = self.transforms.forward(self._check_notes(notes))
+    notes = checks.check_notes(notes, self.transforms.seq_width)
+    frames = self.transforms.forward(notes)
     if not self.model.conditional:
       self.model.encode(frames[:1])  # Raises.
     latent = sampling.in_batches(self._encode, [frames], batch_size)
@@ -79,10 +81,11 @@ class Run:
     pitches: npt.ArrayLike,
     z: npt.ArrayLike | None = None,
     *,
+    velocities: npt.ArrayLike | None = None,
     num_frames: int | None = None,
     seed: int | None = 0,
     batch_size: int = 128,
-    **controls,
+    **controls: Any,
   ) -> np.ndarray:
     """New notes.
 
@@ -97,6 +100,9 @@ class Run:
         all; an unconditional model only takes their number.
       z: latents `[N, Z]`, or one `[Z]` for all; drawn from N(0, I) if None. Not
         for unconditional models.
+      velocities: MIDI numbers `[N]`, one-hots `[N, 128]`, or one for all; 100
+        if None. Heard by models with hps.velocity_context alone; for these,
+        pitches may also be whole conditions, one-hots `[N, 256]`.
       num_frames: T; hps.max_seq_len if None.
       seed: of all randomness; fresh randomness if None. A note's depends on its
         place among the notes, not on their number.
@@ -114,8 +120,8 @@ class Run:
     """
     sampling.check_controls(**controls)
     z = None if z is None else np.asarray(z)
-    has_many = z is not None and z.ndim > 1
-    one_hots = self._one_hots(pitches, len(z) if has_many else None)
+    num_latents = len(z) if z is not None and z.ndim > 1 else None
+    one_hots = self._conditions(pitches, velocities, num_latents)
     if z is not None and z.ndim == 1:
       z = np.tile(z, (len(one_hots), 1))
     frames = sampling.sample(
@@ -134,9 +140,10 @@ class Run:
     notes: npt.ArrayLike,
     pitches: npt.ArrayLike,
     *,
+    velocities: npt.ArrayLike | None = None,
     seed: int | None = 0,
     batch_size: int = 128,
-    **controls,
+    **controls: Any,
   ) -> np.ndarray:
     """Notes, encoded and then sampled anew from their latents.
 
@@ -145,6 +152,7 @@ class Run:
     Args:
       notes: `[N, T, seq_width]`.
       pitches: as of `sample`, also for the others and for the errors.
+      velocities: as above.
       seed: as above.
       batch_size: as above.
       **controls: as above.
@@ -153,8 +161,8 @@ class Run:
       float32 `[N, T, seq_width]`.
     """
     sampling.check_controls(**controls)
-    notes = self._check_notes(notes)
-    one_hots = self._one_hots(pitches, len(notes))
+    notes = checks.check_notes(notes, self.transforms.seq_width)
+    one_hots = self._conditions(pitches, velocities, len(notes))
     return self.sample(
       one_hots,
       self._encode_z(notes, batch_size),
@@ -171,10 +179,11 @@ class Run:
     pitches: npt.ArrayLike,
     z: npt.ArrayLike | None = None,
     *,
+    velocities: npt.ArrayLike | None = None,
     num_candidates: int = 1,
     seed: int | None = 0,
     batch_size: int = 128,
-    **controls,
+    **controls: Any,
   ) -> np.ndarray:
     """Notes with frames made up where they are not known.
 
@@ -188,6 +197,7 @@ class Run:
       pitches: as of `sample`, also for the others and for the errors.
       z: `[N, Z]`; if None, those of the notes with each gap bridged by a
         straight line, and the ends by the nearest known frame.
+      velocities: as above.
       num_candidates: see `sampling.sample`.
       seed: as above.
       batch_size: as above; each candidate counts.
@@ -197,10 +207,10 @@ class Run:
       float32 `[N, T, seq_width]`, where known exactly as in `notes`.
     """
     sampling.check_controls(**controls)
-    notes, is_known = infilling.check_known(notes, is_known)
-    notes = self._check_notes(notes)
-    one_hots = self._one_hots(pitches, len(notes))
-    bridged = infilling.bridge(notes, is_known)
+    notes, known = infilling.check_known(notes, is_known)
+    notes = checks.check_notes(notes, self.transforms.seq_width)
+    one_hots = self._conditions(pitches, velocities, len(notes))
+    bridged = infilling.bridge(notes, known)
     if z is None:
       z = self._encode_z(bridged, batch_size)
     given = self.transforms.forward(bridged)
@@ -210,7 +220,7 @@ class Run:
       one_hots,
       z,
       given=given,
-      is_given=is_known[:, ::-1] if is_reversed else is_known,
+      is_given=known[:, ::-1] if is_reversed else known,
       num_candidates=num_candidates,
       seed=seed,
       batch_size=batch_size,
@@ -219,7 +229,7 @@ class Run:
     made = self.transforms.inverse(frames.numpy())
     # What the model cannot see, since PCA leaves it out, is bridged.
     made += bridged - self.transforms.inverse(given)
-    return np.where(is_known[..., None], notes, made).astype(np.float32)
+    return np.where(known[..., None], notes, made).astype(np.float32)
 
   def continue_notes(
     self,
@@ -229,7 +239,7 @@ class Run:
     z: npt.ArrayLike | None = None,
     *,
     num_frames: int | None = None,
-    **options,
+    **options: Any,
   ) -> np.ndarray:
     """The first frames of notes, and then what the model makes of them.
 
@@ -247,7 +257,7 @@ class Run:
     Raises:
       ValueError: as `sample`, or if num_given is not from 1 to T' and to T.
     """
-    notes = self._check_shape(notes)
+    notes = checks.check_shape(notes, self.transforms.seq_width)
     if num_frames is None:
       num_frames = self.hps.max_seq_len
     if num_given not in range(1, min(notes.shape[1], num_frames) + 1):
@@ -292,11 +302,11 @@ class Run:
     else:
       for name in names_that_shape('model'):
         expected.set_hparam(name, hps.get(name))
-    differing = [
-      f'{name} is {value!r}, not {expected.get(name)!r}'
-      for name, value in self.hps.values().items()
-      if expected.get(name) != value
-    ]
+    differing = settings.differences(
+      self.hps.values(),
+      expected.values(),
+      wording='{name} is {before!r}, not {now!r}',
+    )
     if differing:
       raise ValueError(
         f'The run at {self.folder!r} has other hyperparameters: '
@@ -312,59 +322,13 @@ class Run:
       jit_compile=distribution.prefers_xla(),
     )
 
-  def _encode_z(self, notes, batch_size) -> np.ndarray | None:
+  def _encode_z(self, notes, batch_size):
     if not self.model.conditional:
       return None
     return self.encode(notes, batch_size=batch_size).z
 
-  def _check_notes(self, notes) -> np.ndarray:
-    notes = self._check_shape(notes)
-    if notes.dtype.kind not in 'biuf' or not np.isfinite(notes).all():
-      raise ValueError(
-        'The notes hold NaN, infinity or what is not a number; remove or '
-        'repair them.'
-      )
-    return notes
-
-  def _check_shape(self, notes) -> np.ndarray:
-    notes = np.asarray(notes)
-    width = self.transforms.seq_width
-    if notes.ndim != 3 or notes.shape[2] != width or 0 in notes.shape:
-      raise ValueError(
-        f'Notes of shape {notes.shape}: expected [N, T, {width}], at least one '
-        'note of one frame.'
-      )
-    return notes
-
-  def _one_hots(self, pitches, num_notes: int | None) -> np.ndarray:
-    pitches = np.asarray(pitches)
-    size = self.hps.context_vec_size
-    if pitches.ndim == 0:
-      pitches = np.repeat(pitches, num_notes or 1)
-    if num_notes not in (None, len(pitches)):
-      raise ValueError(
-        f'{num_notes} notes or latents but {len(pitches)} pitches; give one '
-        'for each, or a number for all.'
-      )
-    if pitches.ndim == 1 and pitches.dtype.kind in 'iu' and len(pitches):
-      if pitches.min() < 0 or pitches.max() >= size:
-        raise ValueError(
-          f'pitches from {pitches.min()} to {pitches.max()}: expected MIDI '
-          f'numbers from 0 to {size - 1}.'
-        )
-      return np.eye(size, dtype=np.float32)[pitches]
-    if (
-      pitches.ndim != 2
-      or pitches.shape[1] != size
-      or not len(pitches)
-      or not ((pitches == 0) | (pitches == 1)).all()
-      or not (pitches.sum(axis=1) == 1).all()
-    ):
-      raise ValueError(
-        f'pitches of dtype {pitches.dtype} and shape {pitches.shape}: expected '
-        f'integers [N] or one-hots [N, {size}], at least one.'
-      )
-    return pitches.astype(np.float32)
+  def _conditions(self, pitches, velocities, num_notes):
+    return checks.conditions(pitches, velocities, self.hps, num_notes)
 
 
 def load_run(

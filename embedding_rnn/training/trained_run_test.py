@@ -1,6 +1,7 @@
 """Tests of trained_run.py: a trained run in use."""
 
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -9,11 +10,13 @@ import tensorflow as tf
 
 import embedding_rnn
 from embedding_rnn.data import dataset as data
+from embedding_rnn.data import notes as embedded
 from embedding_rnn.data import provenance
 from embedding_rnn.model import infilling
-from embedding_rnn.training import checkpoints
+from embedding_rnn.training import checkpoints, training
 from embedding_rnn.utils import files
 
+TESTDATA = pathlib.Path(embedding_rnn.__file__).parent / 'testdata'
 TINY = (
   'rnn_size=8,enc_rnn_size=4,z_size=3,num_mixture=2,seq_width=4,max_seq_len=5,'
   'batch_size=4'
@@ -315,3 +318,36 @@ def test_unconditional(data_dir, notes, tmp_path):
   )
   with pytest.raises(ValueError, match='no latents'):
     run.draw_latents(3)
+
+
+def test_a_run_of_version_0_1_0():
+  run = embedding_rnn.load_run(TESTDATA / 'run_0_1_0')
+  assert (run.info['version'], run.step) == ('0.1.0', 6)
+  collection = embedded.load()
+  with np.load(TESTDATA / 'run_0_1_0_frames.npz') as file:
+    expected = dict(file)
+  rows = expected['rows']
+  frames, pitches = collection.frames[rows], collection.midi_pitch[rows]
+  found = {
+    'latent': run.encode(frames).mean,
+    'reconstruction': run.reconstruct(frames, pitches, greedy='mean'),
+    'sample': run.sample([60, 48], seed=3),
+  }
+  for name, array in found.items():
+    np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-4)
+
+
+def test_a_run_of_version_0_1_0_goes_on(tmp_path):
+  folder = shutil.copytree(TESTDATA / 'run_0_1_0', tmp_path / 'run')
+  embedded.write_data_dir(tmp_path / 'notes')
+  before = embedding_rnn.load_run(folder)
+  hps = before.hps.copy().parse('num_steps=7')
+  run = training.train(
+    hps, tmp_path / 'notes', folder, resume=True, seed=before.info['seed']
+  )
+  old = (TESTDATA / 'run_0_1_0' / 'history.csv').read_text()
+  history = (folder / 'history.csv').read_text()
+  assert history.startswith(old)
+  assert history.splitlines()[-1].startswith('7,')
+  assert run.info == before.info
+  assert run.open_dataset(tmp_path / 'notes').codec == 'harmonic'

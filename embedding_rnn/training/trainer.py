@@ -110,10 +110,9 @@ class Trainer:
   def run(self) -> None:
     """Trains up to the last step, or to a signal."""
     state, hps = self.state, self.hps
-    if self.is_chief:
-      self.log = TrainingLog(self.folder, self.history)
-    else:
-      self.log = NoLog()
+    self.log: TrainingLog | NoLog = (
+      TrainingLog(self.folder, self.history) if self.is_chief else NoLog()
+    )
     self.log.write_hparams(hps.values())
     self.log.write_scalars(
       state.step, {'Num_Trainable_Params': self.model.count_params()}
@@ -139,7 +138,7 @@ class Trainer:
       finally:
         self.log.close()
 
-  def _loop(self, stop, bar) -> None:
+  def _loop(self, stop: StopRequest, bar: tqdm) -> None:
     state, hps = self.state, self.hps
     batches = iter(self.objective.training_batches(state.step))
     while not stop.is_agreed(state.step):
@@ -161,9 +160,10 @@ class Trainer:
         and not state.is_evaluation_due(hps)
       ):
         self._save_last()
-    if self.saved is None or self.saved.step != state.step:
-      self._save_last()
-    logging.info("Stopped by a signal; saved '%s'.", self.saved.path)
+    saved = self.saved
+    if saved is None or saved.step != state.step:
+      saved = self._save_last()
+    logging.info("Stopped by a signal; saved '%s'.", saved.path)
 
   def _check_finite(self) -> None:
     bad_step = int(self.step.bad_step.numpy())
@@ -197,7 +197,7 @@ class Trainer:
     state.num_totals = 0
     return values['cost']
 
-  def _evaluate(self, split: str, stop) -> dict[str, float] | None:
+  def _evaluate(self, split: str, stop: StopRequest) -> dict[str, float] | None:
     """Costs of a whole split and the seconds it took; None if interrupted."""
     start = time.monotonic()
     batches = self.objective.evaluation_batches(split)
@@ -206,24 +206,27 @@ class Trainer:
       if stop.is_agreed(number):
         return None
       sums.append(self.evaluation(*batch, tf.constant(number)))
-    costs = self.objective.total_costs(np.sum(sums, axis=0, dtype=np.float64))
+    total = np.asarray(sums).sum(axis=0, dtype=np.float64)
+    costs = self.objective.total_costs(total)
     if not math.isfinite(costs['cost']):
       raise self._non_finite(f'the {split} cost', self.state.step)
     return costs | {'seconds': time.monotonic() - start}
 
-  def _evaluate_and_save(self, stop) -> None:
-    """Saves both kinds; does nothing if it is interrupted."""
+  def _evaluate_and_save(self, stop: StopRequest) -> None:
+    """Saves in both series; does nothing if it is interrupted."""
     self._check_finite()
     state, pending = self.state, time.monotonic() - self._logged_at
-    costs = {'valid': self._evaluate('valid', stop)}
-    if costs['valid'] is None:
+    valid = self._evaluate('valid', stop)
+    if valid is None:
       return
-    cost = costs['valid']['cost']
-    is_best = state.best_cost is None or cost < state.best_cost
+    costs, cost = {'valid': valid}, valid['cost']
+    best_cost = math.inf if state.best_cost is None else state.best_cost
+    is_best = cost < best_cost
     if is_best:
-      costs['test'] = self._evaluate('test', stop)
-      if costs['test'] is None:
+      test = self._evaluate('test', stop)
+      if test is None:
         return
+      costs['test'] = test
     for split, values in costs.items():
       self.log.write(state.step, split, values)
     if is_best:
@@ -236,13 +239,15 @@ class Trainer:
           checkpoints.COSTS: costs,
         },
       )
-    self.log.write_scalars(state.step, {'Best_Valid_Cost': state.best_cost})
+    self.log.write_scalars(
+      state.step, {'Best_Valid_Cost': min(cost, best_cost)}
+    )
     state.evaluated_step = state.step
     self._save_last()
     self._logged_at = time.monotonic() - pending
     logging.info('Step %d: valid cost %.4f', state.step, cost)
 
-  def _save_last(self) -> None:
+  def _save_last(self) -> checkpoints.Save:
     self._check_finite()
     state, now = self.state, time.monotonic()
     state.seconds += now - self._saved_at
@@ -261,10 +266,11 @@ class Trainer:
         checkpoints.STATE: progress,
       },
     )
+    return self.saved
 
-  def _write_save(self, kind, contents) -> checkpoints.Save:
+  def _write_save(self, series: str, contents: dict) -> checkpoints.Save:
     """Writes a save, if this is the worker that writes."""
     step = self.state.step
     if self.is_chief:
-      return checkpoints.write_save(self.folder, kind, step, contents)
-    return checkpoints.save_at(self.folder, kind, step)
+      return checkpoints.write_save(self.folder, series, step, contents)
+    return checkpoints.save_at(self.folder, series, step)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from embedding_rnn import __version__
-from embedding_rnn.data import batches, dataset, provenance
+from embedding_rnn.data import batches, provenance
+from embedding_rnn.data.dataset import (
+  NoteDataset,
+  fit_transforms,
+  open_dataset,
+)
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Costs, Model, seed_at_step
 from embedding_rnn.model.hparams import HParams, check_hparams
@@ -120,19 +126,20 @@ class NoteObjective(Objective):
     self,
     model: Model,
     seed: int,
-    dataset: dataset.NoteDataset | None = None,
+    dataset: NoteDataset | None = None,
     transforms: Transforms | None = None,
   ):
     self.model, self.seed, self.hps = model, seed, model.hps
     self.grad_clip = model.hps.grad_clip
-    self._dataset, self._transforms = dataset, transforms
+    self._dataset: Any = dataset
+    self._transforms: Any = transforms
 
   def make_optimizer(self) -> keras.optimizers.Optimizer:
     """As of `Objective`."""
     return make_optimizer(self.hps)
 
   def training_batches(self, first_step: int) -> Iterable[Batch]:
-    """(batch `[B, T + 1, W]`, pitches `[B, 128]`), see `batches`."""
+    """(batch `[B, T + 1, W]`, pitches `[B, 128]`), see `data.batches`."""
     return batches.training_batches(
       self._dataset,
       self._transforms,
@@ -143,16 +150,16 @@ class NoteObjective(Objective):
     )
 
   def evaluation_batches(self, split: str) -> Iterable[Batch]:
-    """(batch, pitches, weight `[B]`), see `batches`."""
+    """(batch, pitches, weight `[B]`), see `data.batches`."""
     return batches.evaluation_batches(
       self._dataset, self._transforms, split, self.hps.batch_size
     )
 
   def total_costs(self, sums: np.ndarray) -> dict[str, float]:
     """As of `Objective`."""
-    *sums, weight = sums
+    *parts, weight = sums
     costs = self.model.total_costs(
-      *(tf.constant(x / weight, tf.float32) for x in sums)
+      *(tf.constant(x / weight, tf.float32) for x in parts)
     )
     return {name: float(x) for name, x in costs._asdict().items()}
 
@@ -180,10 +187,9 @@ class NoteObjective(Objective):
   def evaluation_sums(self, part: Batch, number: tf.Tensor) -> tf.Tensor:
     """Sums of the costs of notes, and of weight."""
     batch, pitches, weight = part
-    seed = tf.stack([_EVALUATION_SEED, number])
-    notes = self.model.note_costs(
-      batch, pitches, self.model.draw_noise(batch, seed)
-    )
+    seed = seed_at_step(_EVALUATION_SEED, number)
+    noise = self.model.draw_noise(batch, seed)
+    notes = self.model.note_costs(batch, pitches, noise)
     return tf.stack(
       [*(tf.reduce_sum(x * weight) for x in notes), tf.reduce_sum(weight)]
     )
@@ -200,8 +206,8 @@ class _NoteTask(TrainingTask):
     self._checkpoint_path, self._precision = checkpoint_path, precision
 
   def begin(self):
-    notes = dataset.open_dataset(self._data_dir, self.hps, SPLIT_SEED)
-    transforms = dataset.fit_transforms(notes, self.hps)
+    notes = open_dataset(self._data_dir, self.hps, SPLIT_SEED)
+    transforms = fit_transforms(notes, self.hps)
     info = provenance.describe_dataset(notes, SPLIT_SEED) | {
       'seed': self._seed,
       'checkpoint_path': self._checkpoint_path,
@@ -228,7 +234,7 @@ class _NoteTask(TrainingTask):
     return NoteObjective(model, seed + run.hps.trial, data, run.transforms)
 
 
-def _initial_model(hps, seed, checkpoint_path, precision='float32') -> Model:
+def _initial_model(hps, seed, checkpoint_path, precision='float32'):
   keras.utils.set_random_seed(seed + hps.trial)
   model = Model(hps, precision)
   if checkpoint_path is None:

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from absl import logging
 from rich import box
@@ -116,25 +116,37 @@ def expect_no_failures(failed: Mapping[str, str], num_runs: int) -> None:
     )
 
 
-def make_table(rows: Sequence[Mapping[str, object]]) -> Table:
-  """A table with a column for each key, for the terminal or a live view.
+class Column(NamedTuple):
+  """A column of a table for people; numbers go to the right."""
+
+  heading: str
+  cells: list[str]
+  is_numeric: bool
+
+
+def table_columns(rows: Sequence[Mapping[str, object]]) -> list[Column]:
+  """A column for each key, for a terminal or a page.
 
   Args:
-    rows: all with the keys of the first. Floats are shown with three digits
-      after the point, None and NaN as '-'; columns of numbers to the right.
+    rows: all with the keys of the first.
   """
+  columns = []
+  for key in rows[0] if rows else ():
+    cells = [format_cell(row[key]) for row in rows]
+    columns.append(Column(key, cells, all(map(_is_number, cells))))
+  return columns
+
+
+def make_table(rows: Sequence[Mapping[str, object]]) -> Table:
+  """`table_columns` for the terminal or a live view."""
   table = Table(
     box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
   )
-  keys = rows[0] if rows else ()
-  columns = {key: [_cell(row[key]) for row in rows] for key in keys}
-  for key, cells in columns.items():
-    table.add_column(
-      Text(key),
-      justify='right' if all(map(_is_number, cells)) else 'left',
-      no_wrap=True,
-    )
-  for line in zip(*columns.values(), strict=True):
+  columns = table_columns(rows)
+  for column in columns:
+    justify: Any = 'right' if column.is_numeric else 'left'
+    table.add_column(Text(column.heading), justify=justify, no_wrap=True)
+  for line in zip(*(column.cells for column in columns), strict=True):
     # As Text, for brackets in names are no markup.
     table.add_row(*map(Text, line))
   return table
@@ -155,7 +167,8 @@ def format_table(rows: Sequence[Mapping[str, object]]) -> str:
   return '\n'.join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-def _cell(value: object) -> str:
+def format_cell(value: object) -> str:
+  """Floats with three digits after the point, None and NaN as '-'."""
   if value is None or (isinstance(value, float) and math.isnan(value)):
     return '-'
   return f'{value:.3f}' if isinstance(value, float) else str(value)

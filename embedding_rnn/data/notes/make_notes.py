@@ -19,7 +19,7 @@ import json
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import librosa
 import numpy as np
@@ -28,19 +28,18 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from embedding_rnn.audio.codec import HarmonicCodec
+from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.data import notes
 from embedding_rnn.utils import files
 
 DEFAULT_SOUNDFONT = '/usr/share/sounds/sf2/FluidR3_GM.sf2'
 
-
-SAMPLE_RATE = HarmonicCodec.sample_rate
-NUM_SAMPLES = 4 * SAMPLE_RATE
 # FluidSynth does not filter what it transposes, so it renders at a rate whose
 # aliases fall where resampling removes them.
 _RENDER_RATE = 48000
 # The loudest note of FluidR3 GM stays a little below full scale.
 _GAIN = 1.0
+_HELD, _RELEASED = 3, 1  # seconds
 _SILENCE_DB = -60.0  # peak level under which a key counts as silent
 
 VELOCITIES = (25, 50, 75, 100, 127)  # NSynth's
@@ -171,9 +170,9 @@ def render_note(soundfont: str, note: Note) -> np.ndarray:
   """
   with _open_synth(soundfont, note.program) as synth:
     synth.noteon(0, note.midi_pitch, note.velocity)
-    held = synth.get_samples(3 * _RENDER_RATE)
+    held = synth.get_samples(_HELD * _RENDER_RATE)
     synth.noteoff(0, note.midi_pitch)
-    released = synth.get_samples(_RENDER_RATE)
+    released = synth.get_samples(_RELEASED * _RENDER_RATE)
   stereo = np.concatenate([held, released]).reshape(-1, 2)
   if np.abs(stereo.astype(np.int32)).max() >= 32767:
     raise ValueError(f'{note} clips at gain {_GAIN}; lower the gain.')
@@ -181,7 +180,7 @@ def render_note(soundfont: str, note: Note) -> np.ndarray:
   audio = librosa.resample(
     audio, orig_sr=_RENDER_RATE, target_sr=SAMPLE_RATE, res_type='soxr_hq'
   )
-  return audio[:NUM_SAMPLES].astype(np.float32)
+  return audio[: (_HELD + _RELEASED) * SAMPLE_RATE].astype(np.float32)
 
 
 def program_names(soundfont: str) -> dict[int, str]:
@@ -248,7 +247,7 @@ def _slug(name: str) -> str:
 
 def _choose_originals(kept: list[Note], splits: dict[int, int]) -> np.ndarray:
   """Of each family, the firmly played test note nearest to its demo pitch."""
-  rows = []
+  rows: list[int] = []
   for family in sorted(_FAMILIES):
     candidates = [
       (abs(note.midi_pitch - _DEMO_PITCH.get(family, 60)), row)
@@ -279,7 +278,7 @@ def write_collection(
     'family_names': collection.family_names,
     'source': collection.source,
   }
-  arrays = {
+  arrays: dict[str, Any] = {
     'frames': collection.frames.astype(np.float16),
     'midi_pitch': collection.midi_pitch.astype(np.uint8),
     'velocity': collection.velocity.astype(np.uint8),

@@ -9,7 +9,7 @@ import os
 import pathlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import soundfile
 from absl import logging
@@ -40,20 +40,14 @@ class AudioFolder(Source):
 
   Args:
     folder: where they are.
-    files: their paths in it, in order.
-    labels: of the files whose name does not tell, or not all.
+    labels: by their paths in it, in order.
   """
 
-  def __init__(
-    self,
-    folder: pathlib.Path,
-    files: Sequence[str],
-    labels: dict[str, Labels],
-  ):
+  def __init__(self, folder: pathlib.Path, labels: dict[str, Labels]):
     self.name = str(folder)
-    self.num_notes = len(files)
+    self.num_notes = len(labels)
     self._folder = folder
-    self._files = files
+    self._files = list(labels)
     self._labels = labels
     names = folder.absolute().parts
     # NSynth's archives have the name of the split one higher.
@@ -78,9 +72,7 @@ class AudioFolder(Source):
     return f'{crc:08x}'
 
   def _labels_of(self, file: str) -> Labels:
-    labels = self._labels.get(file)
-    if labels is None:
-      labels = parse_name(pathlib.PurePath(file).stem)
+    labels = self._labels[file]
     if labels.split is None:
       labels = labels._replace(
         split=split_of(*self._parents, *pathlib.PurePath(file).parts[:-1])
@@ -122,15 +114,23 @@ def open_wav_folder(folder: str | os.PathLike[str]) -> AudioFolder:
   if others:
     logging.info("%d files of '%s' are no audio: not used.", others, folder)
   files.sort()
-  labels = _read_table(folder / TABLE)
-  missing = sorted(set(labels) - set(files))
+  table = _read_table(folder / TABLE)
+  missing = sorted(set(table) - set(files))
   if missing:
     raise FileNotFoundError(
       f"'{folder / TABLE}' lists {len(missing)} files that are not there, such "
       f'as {missing[0]!r}; correct the table.'
     )
-  _expect_names([file for file in files if file not in labels], folder)
-  return AudioFolder(folder, files, labels)
+  labels, unknown = {}, []
+  for file in files:
+    known = table.get(file) or parse_name(pathlib.PurePath(file).stem)
+    if known:
+      labels[file] = known
+    else:
+      unknown.append(file)
+  if unknown:
+    raise _unknown_error(unknown, folder)
+  return AudioFolder(folder, labels)
 
 
 def open_json_folder(folder: str | os.PathLike[str]) -> AudioFolder:
@@ -171,7 +171,7 @@ def open_json_folder(folder: str | os.PathLike[str]) -> AudioFolder:
       audio,
       EXAMPLES,
     )
-  return AudioFolder(folder, list(labels), labels)
+  return AudioFolder(folder, labels)
 
 
 def _excerpt(path: pathlib.Path) -> bytes:
@@ -198,17 +198,15 @@ def read_audio_file(path: str | os.PathLike[str]) -> Recording:
     raise ValueError(f'it cannot be read: {error}') from error
 
 
-def _expect_names(files: list[str], folder: pathlib.Path):
-  unknown = [f for f in files if parse_name(pathlib.PurePath(f).stem) is None]
-  if unknown:
-    raise ValueError(
-      f"Pitch and velocity of {len(unknown)} files in '{folder}' are unknown, "
-      f'such as {unknown[0]!r}. Name them as NSynth does, '
-      'instrument-pitch-velocity, such as keyboard_acoustic_004-060-025.wav; '
-      f"or describe them in '{folder / TABLE}', a table with the columns file, "
-      'pitch and velocity (and as you like instrument, family and split), such '
-      f'as:\nfile,pitch,velocity\n{unknown[0]},60,100'
-    )
+def _unknown_error(files: list[str], folder: pathlib.Path) -> ValueError:
+  return ValueError(
+    f"Pitch and velocity of {len(files)} files in '{folder}' are unknown, "
+    f'such as {files[0]!r}. Name them as NSynth does, '
+    'instrument-pitch-velocity, such as keyboard_acoustic_004-060-025.wav; '
+    f"or describe them in '{folder / TABLE}', a table with the columns file, "
+    'pitch and velocity (and as you like instrument, family and split), such '
+    f'as:\nfile,pitch,velocity\n{files[0]},60,100'
+  )
 
 
 def _read_table(path: pathlib.Path) -> dict[str, Labels]:

@@ -13,8 +13,9 @@ import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from embedding_rnn.audio.harmonics import NUM_MIDI
 from embedding_rnn.data.notes import FAMILY_NAMES
 from embedding_rnn.data.preparation.recordings import Recording
 
@@ -100,7 +101,7 @@ class Source(abc.ABC):
 def parse_name(name: str) -> Labels | None:
   """The labels that are in a name such as NSynth's, or None."""
   match = _NAME.fullmatch(name)
-  if not match or int(match[2]) > 127 or int(match[3]) > 127:
+  if not match or max(int(match[2]), int(match[3])) >= NUM_MIDI:
     return None
   instrument = sys.intern(match[1])
   return Labels(int(match[2]), int(match[3]), instrument, family_of(instrument))
@@ -148,20 +149,20 @@ def labels_of(name: str, values: dict, where: str) -> Labels:
   )
 
 
-def midi_number(value: object, what: str, where: str) -> int:
+def midi_number(value: Any, what: str, where: str) -> int:
   """An integer of 0..127; ValueError, which says `what` and `where`, if not."""
   try:
     number = int(value)
   except (TypeError, ValueError):
     number = -1
-  if not 0 <= number <= 127:
+  if not 0 <= number < NUM_MIDI:
     raise ValueError(
       f'{where}: its {what} is {value!r}; expected a MIDI number from 0 to 127.'
     )
   return number
 
 
-def _family_name(number: object, where: str) -> str:
+def _family_name(number: Any, where: str) -> str:
   try:
     return dict(enumerate(FAMILY_NAMES))[int(number)]
   except (KeyError, TypeError, ValueError):

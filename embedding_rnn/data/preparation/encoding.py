@@ -16,6 +16,7 @@ import os
 import pathlib
 import shutil
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def encode_notes(
       `dataset.open_dataset` it gets notes.csv, which says what note is in which
       row, and report.csv, which names all notes that were skipped, padded, cut
       or kept although silent.
-    policy: for notes that are not as NSynth's are; `Policy()` if None.
+    policy: for short, silent and damaged notes; `Policy()` if None.
     num_processes: on this machine, beside those that others started. Each takes
       one GPU, if there are any and the codec can use it.
 
@@ -72,8 +73,8 @@ def encode_notes(
   """
   if num_processes < 1:
     raise ValueError(f'num_processes={num_processes}: expected at least 1.')
-  policy = policy or Policy()
-  encoding = _Encoding(source, codec, pathlib.Path(data_dir), policy)
+  encoder = _ShardEncoder(source, codec, policy or Policy())
+  encoding = _Encoding(encoder, pathlib.Path(data_dir))
   try:
     with files.explained_full_disk(encoding.folder):
       if encoding.is_finished():
@@ -92,19 +93,93 @@ def encode_notes(
   return encoding.result()
 
 
+class _ShardEncoder:
+  """Encodes the notes of a source, a shard at a time; it can be pickled."""
+
+  def __init__(self, source: Source, codec: Codec, policy: Policy):
+    self.source, self.codec, self.policy = source, codec, policy
+    self.num_samples = recordings.NOTE_SECONDS * codec.sample_rate
+    self.shards = range(-(-source.num_notes // shards.SHARD_SIZE))
+
+  def rows(self, shard: int) -> range:
+    """The numbers of the notes of a shard."""
+    start = shard * shards.SHARD_SIZE
+    return range(start, min(start + shards.SHARD_SIZE, self.source.num_notes))
+
+  def fingerprint(self, shard: int) -> str:
+    """That of the notes of a shard."""
+    rows = self.rows(shard)
+    return self.source.fingerprint(rows.start, rows.stop)
+
+  def encode(self, shard: int, bar: tqdm.tqdm) -> shards.Shard:
+    """Reads and encodes the notes of a shard."""
+    rows = self.rows(shard)
+    result = shards.Shard(fingerprint=self.fingerprint(shard))
+    reading = self.source.notes(rows.start, rows.stop)
+    num_read = 0
+    while batch := list(itertools.islice(reading, _BATCH_SIZE)):
+      prepared = [(note, self._prepare(note, result)) for note in batch]
+      kept = [(note, audio) for note, audio in prepared if audio is not None]
+      if kept:
+        notes, audios = zip(*kept, strict=True)
+        result.frames.extend(self._encode(notes, np.stack(audios)))
+        result.notes.extend((note.name, note.labels) for note in notes)
+      bar.update(len(batch))
+      num_read += len(batch)
+    if num_read != len(rows):
+      raise ValueError(
+        f'{self.source.name} gave {num_read} notes from number {rows.start} '
+        f'on, expected {len(rows)}; it may have changed.'
+      )
+    return result
+
+  def _prepare(self, note: Note, result: shards.Shard) -> np.ndarray | None:
+    """The audio of a note, or None if it is to be skipped."""
+    try:
+      recording = note.read()
+      prepared = recordings.prepare(
+        recording, self.codec.sample_rate, self.num_samples
+      )
+    except ValueError as error:
+      if self.policy.damaged == 'stop':
+        raise ValueError(
+          f'The note {note.name!r} is damaged: {error}. Repair it, or set '
+          'damaged=skip to do without such notes; in either case encoding goes '
+          'on from here.'
+        ) from error
+      result.report.append((note.name, recordings.SKIPPED, str(error)))
+      return None
+    remarks = self.policy.remarks(prepared)
+    result.report.extend((note.name, *remark) for remark in remarks)
+    if any(action == recordings.SKIPPED for action, _ in remarks):
+      return None
+    result.num_resampled += recording.sample_rate != self.codec.sample_rate
+    result.num_mixed_down += prepared.num_channels > 1
+    return prepared.audio
+
+  def _encode(self, notes: Sequence[Note], audio: np.ndarray) -> np.ndarray:
+    pitches = np.array([note.labels.midi_pitch for note in notes])
+    frames = self.codec.encode(audio, pitches)
+    finite = np.isfinite(frames).all(axis=(1, 2))
+    if not finite.all():
+      raise ValueError(
+        f'The codec gave frames that are not finite for the note '
+        f'{notes[int(np.argmin(finite))].name!r}; its weights may be damaged.'
+      )
+    return frames
+
+
 class _Encoding:
-  """An encoding on its way; it can be sent to other processes.
+  """An encoding on its way, in a folder; it can be sent to other processes.
 
   Attributes:
     folder: where the shards are.
   """
 
-  def __init__(self, source, codec, data_dir, policy):
-    self._source, self._codec, self._policy = source, codec, policy
+  def __init__(self, encoder: _ShardEncoder, data_dir: pathlib.Path):
+    self._encoder = encoder
     self._data_dir = data_dir.resolve()  # a link would be replaced
-    self._num_samples = recordings.NOTE_SECONDS * codec.sample_rate
     self.folder = self._data_dir.with_name(f'{self._data_dir.name}.encoding')
-    self.num_shards = -(-source.num_notes // shards.SHARD_SIZE)
 
   # --- Begin and end ---
 
@@ -139,11 +214,11 @@ class _Encoding:
   def _remove_changed(self) -> None:
     """Removes the shards of notes that now sound otherwise."""
     changed = 0
-    for shard in filter(self._is_done, range(self.num_shards)):
+    for shard in filter(self._is_done, self._encoder.shards):
       before = shards.read(self._path(shard), with_frames=False).fingerprint
-      if before != self._fingerprint(shard):
+      if before != self._encoder.fingerprint(shard):
         self._path(shard).unlink()
-        changed += len(self._range(shard))
+        changed += len(self._encoder.rows(shard))
     if changed:
       logging.warning(
         'Of %d notes that were encoded already, some have changed since: these '
@@ -160,7 +235,7 @@ class _Encoding:
         joined = self.folder / 'joined'
         shutil.rmtree(joined, ignore_errors=True)
         joined.mkdir()
-        paths = [self._path(shard) for shard in range(self.num_shards)]
+        paths = [self._path(shard) for shard in self._encoder.shards]
         shards.join(paths, joined, self._plan)
         os.replace(joined, self._data_dir)
       shutil.rmtree(self.folder, ignore_errors=True)
@@ -181,21 +256,18 @@ class _Encoding:
 
   @functools.cached_property
   def _plan(self) -> dict[str, Any]:
-    return metadata.of_codec(self._codec) | {
-      'source': self._source.name,
-      'num_source_notes': self._source.num_notes,
-      'source_sha256': self._source.sha256,
-      'short': self._policy.short,
-      'silent': self._policy.silent,
+    source, policy = self._encoder.source, self._encoder.policy
+    return metadata.of_codec(self._encoder.codec) | {
+      'source': source.name,
+      'num_source_notes': source.num_notes,
+      'source_sha256': source.sha256,
+      'short': policy.short,
+      'silent': policy.silent,
     }
 
   @functools.cached_property
   def _fingerprints_sha256(self) -> str:
-    return shards.digest(map(self._fingerprint, range(self.num_shards)))
-
-  def _fingerprint(self, shard: int) -> str:
-    rows = self._range(shard)
-    return self._source.fingerprint(rows.start, rows.stop)
+    return shards.digest(map(self._encoder.fingerprint, self._encoder.shards))
 
   def _differing(self, before: dict[str, Any]) -> list[str]:
     # The same notes may be at another place now.
@@ -203,16 +275,16 @@ class _Encoding:
 
   def _expect_space(self) -> None:
     """Raises OSError if the disk cannot hold the result."""
-    num_values = self._num_samples // self._codec.hop_length
-    frame_bytes = 4 * self._codec.num_channels * num_values
+    codec, num_notes = self._encoder.codec, self._encoder.source.num_notes
+    num_frames = self._encoder.num_samples // codec.hop_length
+    frame_bytes = 4 * codec.num_channels * num_frames
     # Once in shards, once joined.
-    needed = 2 * self._source.num_notes * (frame_bytes + _BYTES_PER_NOTE)
+    needed = 2 * num_notes * (frame_bytes + _BYTES_PER_NOTE)
     there = sum(entry.stat().st_size for entry in os.scandir(self.folder))
     files.expect_space(
       self.folder.parent,
       needed - there,
-      f'To encode {self._source.num_notes} notes takes up to '
-      f'{needed / 1e6:,.0f} MB',
+      f'To encode {num_notes} notes takes up to {needed / 1e6:,.0f} MB',
     )
 
   # --- Shards ---
@@ -223,7 +295,7 @@ class _Encoding:
       locks.Claims(self.folder / '.claims') as claims,
       self.progress_bar(disable=not show_progress) as bar,
     ):
-      waiting = [s for s in range(self.num_shards) if not self._is_done(s)]
+      waiting = [s for s in self._encoder.shards if not self._is_done(s)]
       while waiting:
         claimed = [s for s in waiting if self._claim_and_encode(s, claims, bar)]
         waiting = sorted(set(waiting) - set(claimed))
@@ -233,7 +305,7 @@ class _Encoding:
   def progress_bar(self, disable: bool = False) -> tqdm.tqdm:
     """A bar of all notes, which begins with those that are done."""
     return tqdm.tqdm(
-      total=self._source.num_notes,
+      total=self._encoder.source.num_notes,
       initial=self.count_done(),
       desc='Encoding',
       unit=' notes',
@@ -244,23 +316,21 @@ class _Encoding:
     """How many notes there are in the shards that are written."""
     done = {entry.name for entry in os.scandir(self.folder)}
     return sum(
-      len(self._range(shard))
-      for shard in range(self.num_shards)
+      len(self._encoder.rows(shard))
+      for shard in self._encoder.shards
       if self._path(shard).name in done
     )
 
   def _path(self, shard: int) -> pathlib.Path:
     return self.folder / f'{shard:06d}.npz'
 
-  def _range(self, shard: int) -> range:
-    start = shard * shards.SHARD_SIZE
-    return range(start, min(start + shards.SHARD_SIZE, self._source.num_notes))
-
   def _is_done(self, shard: int) -> bool:
     # The data directory gets its name before the shards lose theirs.
     return self._path(shard).exists() or not self.folder.exists()
 
-  def _claim_and_encode(self, shard, claims, bar) -> bool:
+  def _claim_and_encode(
+    self, shard: int, claims: locks.Claims, bar: tqdm.tqdm
+  ) -> bool:
     """Sees to it that a shard is done; False if another process is at it."""
     if not self._is_done(shard):
       workers.stop_if_orphaned()
@@ -269,66 +339,9 @@ class _Encoding:
       try:
         # It may have been done between the look and the claim.
         if not self._is_done(shard):
-          shards.write(self._path(shard), self._encode_shard(shard, bar))
+          shards.write(self._path(shard), self._encoder.encode(shard, bar))
           return True
       finally:
         claims.release(shard)
-    bar.update(len(self._range(shard)))
+    bar.update(len(self._encoder.rows(shard)))
     return True
-
-  def _encode_shard(self, shard: int, bar: tqdm.tqdm) -> shards.Shard:
-    rows = self._range(shard)
-    result = shards.Shard(fingerprint=self._fingerprint(shard))
-    reading = self._source.notes(rows.start, rows.stop)
-    num_read = 0
-    while batch := list(itertools.islice(reading, _BATCH_SIZE)):
-      prepared = [(note, self._prepare(note, result)) for note in batch]
-      prepared = [
-        (note, audio) for note, audio in prepared if audio is not None
-      ]
-      if prepared:
-        result.frames.extend(self._encode(*zip(*prepared, strict=True)))
-        result.notes.extend((note.name, note.labels) for note, _ in prepared)
-      bar.update(len(batch))
-      num_read += len(batch)
-    if num_read != len(rows):
-      raise ValueError(
-        f'{self._source.name} gave {num_read} notes from number {rows.start} '
-        f'on, expected {len(rows)}; it may have changed.'
-      )
-    return result
-
-  def _prepare(self, note: Note, result: shards.Shard) -> np.ndarray | None:
-    """The audio of a note, or None if it is to be skipped."""
-    try:
-      recording = note.read()
-      prepared = recordings.prepare(
-        recording, self._codec.sample_rate, self._num_samples
-      )
-    except ValueError as error:
-      if self._policy.damaged == 'stop':
-        raise ValueError(
-          f'The note {note.name!r} is damaged: {error}. Repair it, or set '
-          'damaged=skip to do without such notes; in either case encoding goes '
-          'on from here.'
-        ) from error
-      result.report.append((note.name, recordings.SKIPPED, str(error)))
-      return None
-    remarks = self._policy.remarks(prepared)
-    result.report.extend((note.name, *remark) for remark in remarks)
-    if any(action == recordings.SKIPPED for action, _ in remarks):
-      return None
-    result.num_resampled += recording.sample_rate != self._codec.sample_rate
-    result.num_mixed_down += prepared.num_channels > 1
-    return prepared.audio
-
-  def _encode(self, notes, audios) -> np.ndarray:
-    pitches = np.array([note.labels.midi_pitch for note in notes])
-    frames = self._codec.encode(np.stack(audios), pitches)
-    finite = np.isfinite(frames).all(axis=(1, 2))
-    if not finite.all():
-      raise ValueError(
-        f'The codec gave frames that are not finite for the note '
-        f'{notes[int(np.argmin(finite))].name!r}; its weights may be damaged.'
-      )
-    return frames

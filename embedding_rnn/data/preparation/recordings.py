@@ -8,6 +8,7 @@ from typing import NamedTuple
 import librosa
 import numpy as np
 
+from embedding_rnn.audio import checks
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 
 SKIPPED = 'skipped'
@@ -16,14 +17,12 @@ POLICY_CHOICES = {
   'silent': ('skip', 'keep'),
   'damaged': ('stop', 'skip'),
 }
-NOTE_SECONDS = 4  # of every note of NSynth
-NUM_SAMPLES = NOTE_SECONDS * SAMPLE_RATE  # of it, as NSynth has it
+NOTE_SECONDS = 4  # of every note, as of NSynth's
+NUM_SAMPLES = NOTE_SECONDS * SAMPLE_RATE
 READ_SECONDS = NOTE_SECONDS + 0.1  # so that resampling sees beyond the cut
 _SAMPLE_RATES = (1_000, 400_000)  # Hz; what is beyond is a damaged header
 _SLACK_SECONDS = 1e-3  # of length; rates do not always divide evenly
 _SILENCE = 1e-4  # of full scale, -80 dB: three steps of 16 bits
-# Resampling may overshoot full scale a little; 16-bit integers are far off.
-_LOUDEST = 8.0
 
 
 class Recording(NamedTuple):
@@ -59,7 +58,7 @@ class PreparedAudio(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-  """What to do with notes that are not as NSynth's are.
+  """What to do with short, silent and damaged notes.
 
   Whatever is done is reported with the name of the note.
 
@@ -77,7 +76,7 @@ class Policy:
   silent: str = 'skip'
   damaged: str = 'stop'
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Checks the words."""
     for name, choices in POLICY_CHOICES.items():
       if getattr(self, name) not in choices:
@@ -124,7 +123,11 @@ def prepare(
       f'its sample rate is {own_rate} Hz; expected {_SAMPLE_RATES[0]} to '
       f'{_SAMPLE_RATES[1]}'
     )
-  _check(audio)
+  if audio.dtype.kind != 'f':
+    raise ValueError(
+      f'its samples are {audio.dtype}; expected floating point in -1..1'
+    )
+  checks.check_sound(audio, 'it', ['sample'], with_fix=False)
   num_channels = 1 if audio.ndim == 1 else audio.shape[1]
   mono = audio.reshape(len(audio), -1).mean(axis=1, dtype=np.float32)
   if own_rate != sample_rate:
@@ -138,20 +141,3 @@ def prepare(
     num_channels=num_channels,
     is_silent=not len(mono) or float(np.ptp(mono)) < 2 * _SILENCE,
   )
-
-
-def _check(audio: np.ndarray):
-  if audio.dtype.kind != 'f':
-    raise ValueError(
-      f'its samples are {audio.dtype}; expected floating point in -1..1'
-    )
-  finite = np.isfinite(audio)
-  if not finite.all():
-    where = np.argwhere(~finite)[0].tolist()
-    raise ValueError(
-      f'it has {audio[tuple(where)]} at sample {where[0]}; expected finite '
-      'numbers'
-    )
-  peak = float(np.abs(audio).max())
-  if peak > _LOUDEST:
-    raise ValueError(f'it reaches {peak:g}; expected -1..1')

@@ -96,7 +96,7 @@ class TFRecordFile(Source):
         crc = zlib.crc32(footer, crc)
     return f'{crc:08x}'
 
-  def _records(self, start, stop) -> Iterator[bytes]:
+  def _records(self, start: int, stop: int) -> Iterator[bytes]:
     with (
       open(self.name, 'rb') as file,
       tempfile.NamedTemporaryFile(suffix='.tfrecord') as part,
@@ -147,7 +147,7 @@ def _index(path: pathlib.Path) -> np.ndarray:
 def _values(feature: Any) -> Any:
   """What a feature holds: a number or text if it is one, else an array."""
   kind = feature.WhichOneof('kind')
-  values = getattr(feature, kind).value if kind else ()
+  values: Any = getattr(feature, kind).value if kind else ()
   if len(values) == 1 and kind != 'float_list':
     return values[0].decode() if kind == 'bytes_list' else values[0]
   return list(values) if kind == 'bytes_list' else np.asarray(values)
@@ -201,12 +201,12 @@ class TfdsSplit(Source):
     self._dataset, self._split = dataset, split
     self.num_notes = self._builder.info.splits[split].num_examples
 
-  def __reduce__(self):
+  def __reduce__(self) -> tuple[Any, ...]:
     """Other processes open it anew."""
     return TfdsSplit, (self._dataset, self._split)
 
   @functools.cached_property
-  def _builder(self):
+  def _builder(self) -> Any:
     return open_tfds(self._dataset)
 
   def notes(self, start: int, stop: int) -> Iterator[Note]:
@@ -249,7 +249,7 @@ def tfds_splits(dataset: str) -> list[TfdsSplit]:
   return [TfdsSplit(dataset, name) for name in SPLITS if name in splits]
 
 
-def _load_tfds():
+def _load_tfds() -> Any:
   try:
     import tensorflow_datasets  # one may do without it
 

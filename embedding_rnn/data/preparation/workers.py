@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from multiprocessing import connection
-from typing import Protocol
+from typing import Any, Protocol
 
 from tqdm import auto as tqdm
 
@@ -83,7 +83,9 @@ def stop_if_orphaned() -> None:
     raise SystemExit(1)
 
 
-def _run_share(work, codec, rank, num_processes, errors) -> None:
+def _run_share(
+  work: Work, codec: Codec, rank: int, num_processes: int, errors: Any
+) -> None:
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # The other is interrupted, too.
   try:
     _take_devices(codec, rank, num_processes)
@@ -93,7 +95,7 @@ def _run_share(work, codec, rank, num_processes, errors) -> None:
     raise SystemExit(1) from error
 
 
-def _take_devices(codec, rank, num_processes) -> None:
+def _take_devices(codec: Codec, rank: int, num_processes: int) -> None:
   """Takes this process's part of the machine; before TensorFlow starts."""
   if not codec.uses_gpu:
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'  # There is no use for any.

@@ -25,16 +25,16 @@ def options(request):
 def test_same_seed_same_audio_whatever_the_batch_size(
   tiny, options, monkeypatch
 ):
-  encodings = np.concatenate([tiny['encoding'][:, :4]] * 2)[:3]
-  audio = tiny.model.generate(encodings, 7, **options).numpy()
+  frames = np.concatenate([tiny['encoding'][:, :4]] * 2)[:3]
+  audio = tiny.model.generate(frames, 7, **options).numpy()
   assert (audio[0] != audio[2]).any()
   monkeypatch.setattr(runtime, 'BATCH_SIZES', {'litert': 2, 'tensorflow': 2})
   np.testing.assert_array_equal(
-    tiny.model.generate(encodings, 7, **options), audio
+    tiny.model.generate(frames, 7, **options), audio
   )
-  first = tiny.model.generate(encodings[:1], 7, **options)
+  first = tiny.model.generate(frames[:1], 7, **options)
   np.testing.assert_array_equal(first, audio[:1])
-  other = tiny.model.generate(encodings[:1], 8, **options)
+  other = tiny.model.generate(frames[:1], 8, **options)
   assert (other != audio[:1]).numpy().any()
 
 
@@ -47,15 +47,15 @@ def test_chunks_do_not_show(tiny, options, monkeypatch):
 
 
 def test_runtimes_go_on_from_one_anothers_states(tiny):
-  encodings = tiny['encoding']
-  expected = runtime.generate_codes(tiny.model.decoder, encodings, 1)
+  frames = tiny['encoding']
+  expected = runtime.generate_codes(tiny.model.decoder, frames, 1)
   generators = [
-    runtime.make_generator(tiny.model.decoder, len(encodings), runtime=name)
+    runtime.make_generator(tiny.model.decoder, len(frames), runtime=name)
     for name in runtime.BATCH_SIZES
   ]
   state, chunks = None, []
-  for i in range(encodings.shape[1]):
-    some = encodings[:, : i + 1]
+  for i in range(frames.shape[1]):
+    some = frames[:, : i + 1]
     codes, state = next(runtime.stream(generators[i % 2], some, 1, state=state))
     chunks.append(codes)
   np.testing.assert_array_equal(np.concatenate(chunks, axis=1), expected)
@@ -66,9 +66,9 @@ def test_any_hop_length(hop_length):
   # Looking ahead must not reach over what is known.
   model = WaveNetAutoencoder(4, 4, 5, 4, 4, 2, 2, 3, hop_length)
   tf.keras.utils.set_random_seed(0)
-  encodings = np.random.default_rng(0).normal(size=[2, 8, 3])
+  frames = np.random.default_rng(0).normal(size=[2, 8, 3])
   one, other = (
-    model.generate(encodings.astype(np.float32), 0, runtime=name)
+    model.generate(frames.astype(np.float32), 0, runtime=name)
     for name in runtime.BATCH_SIZES
   )
   np.testing.assert_array_equal(one, other)
@@ -76,16 +76,16 @@ def test_any_hop_length(hop_length):
 
 def test_generated_audio_is_likely(tiny, options):
   # Its cross entropy is the entropy of the distributions it was drawn from.
-  encodings = tiny['encoding']
-  audio = tiny.model.generate(encodings, 0, **options)
+  frames = tiny['encoding']
+  audio = tiny.model.generate(frames, 0, **options)
   codes = mu_law.encode(audio).numpy()
   if options.get('weights') == 'int8':
     generator = runtime.make_generator(
-      tiny.model.decoder, len(encodings), **options
+      tiny.model.decoder, len(frames), **options
     )
-    log_probs = follow(generator, codes, encodings)
+    log_probs = follow(generator, codes, frames)
   else:
-    log_probs = tiny.model.log_probs(audio, encodings).numpy()
+    log_probs = tiny.model.log_probs(audio, frames).numpy()
   entropy = -(np.exp(log_probs) * log_probs).sum(axis=2)
   classes = mu_law.to_classes(codes)
   nats = -np.take_along_axis(log_probs, classes[..., None], axis=2)[..., 0]

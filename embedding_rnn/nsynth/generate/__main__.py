@@ -111,8 +111,7 @@ def main(argv: list[str]) -> None:
 def _expect_same_codec(source: str, codec: WaveNetCodec) -> None:
   """Raises ValueError if a data directory says that it is of another."""
   folder = source if os.path.isdir(source) else os.path.dirname(source)
-  info = metadata.read(folder)
-  expect_codec(info, codec.num_channels, codec)
+  expect_codec(metadata.read(folder), codec.num_channels, codec)
 
 
 if __name__ == '__main__':

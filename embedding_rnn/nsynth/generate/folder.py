@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
+from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.nsynth import mu_law
 from embedding_rnn.utils import files, locks, wav
 from embedding_rnn.utils.settings import differences
 
 SETTINGS = 'generation.json'
 PARTIAL = 'partial'
-SAMPLE_RATE = 16_000
 
 _LOCK = '.lock'
 

@@ -13,6 +13,7 @@ from absl import logging
 from tqdm import tqdm
 
 from embedding_rnn.audio import checks
+from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.data import arrays
 from embedding_rnn.model import sampling
 from embedding_rnn.nsynth.fastgen.runtime import (
@@ -22,11 +23,7 @@ from embedding_rnn.nsynth.fastgen.runtime import (
   stream,
 )
 from embedding_rnn.nsynth.fastgen.tensorflow_loop import GeneratorState
-from embedding_rnn.nsynth.generate.folder import (
-  SAMPLE_RATE,
-  GenerationFolder,
-  Partial,
-)
+from embedding_rnn.nsynth.generate.folder import GenerationFolder, Partial
 from embedding_rnn.nsynth.wavenet import WaveNetAutoencoder
 from embedding_rnn.utils import files
 

@@ -211,7 +211,7 @@ def test_bad_input_is_refused_before_anything_is_written(tiny, notes, tmp_path):
   broken = notes['a'].copy()
   broken[3, 2] = np.nan
   for bad, message in (
-    (broken, r"Note 'x': encodings is nan at \[0, 3, 2\]"),
+    (broken, "Note 'x': encodings has nan at row 0, frame 3, channel 2"),
     (notes['a'][:, :4], r"Note 'x': encodings of shape \(1, 8, 4\): expected"),
   ):
     with pytest.raises(ValueError, match=message):

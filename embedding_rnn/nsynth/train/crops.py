@@ -15,8 +15,8 @@ from embedding_rnn.data import batches, splits
 from embedding_rnn.data.preparation import recordings
 from embedding_rnn.data.preparation.base import Source
 from embedding_rnn.data.preparation.recordings import NUM_SAMPLES
+from embedding_rnn.training.training import SPLIT_SEED
 
-_SPLIT_SEED = 0  # the same for all runs, so that their costs compare
 _TRAINING, _EVALUATION = 1, 2  # streams of random numbers
 _READ_AHEAD = 2  # batches
 
@@ -152,9 +152,9 @@ def _split(source: Source) -> dict[str, np.ndarray]:
     return splits.given_split(np.array(list(map(splits.SPLITS.index, names))))
   instruments = [label.instrument for label in labels]
   if None in instruments:
-    return splits.random_split(len(labels), _SPLIT_SEED)
+    return splits.random_split(len(labels), SPLIT_SEED)
   _, ids = np.unique(instruments, return_inverse=True)
-  return splits.instrument_split(ids, _SPLIT_SEED)
+  return splits.instrument_split(ids, SPLIT_SEED)
 
 
 def _read_ahead(

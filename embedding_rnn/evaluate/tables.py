@@ -1,0 +1,79 @@
+"""What `measures.evaluate` gives, as files and as rows for people."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from embedding_rnn.utils import cli, files
+
+METRICS, TABLE = 'metrics.json', 'metrics.txt'
+# What there is to say of a model; the wording is that of the table.
+MEASURES = {
+  'code_size': 'numbers in the code of a note',
+  'nll_nats_per_value': 'negative log likelihood, nats a value',
+  'negative_elbo_nats_per_value': 'negative ELBO, nats a value',
+  'reconstruction_nats_per_value': 'reconstruction, nats a value',
+  'kl_nats_per_note': 'KL, nats a note',
+  'kl_nats_per_latent': 'KL, nats a latent',
+  'active_units': 'active units',
+  'mse': 'reconstruction: mean squared error',
+  'reconstruction_pitch_accuracy': 'reconstruction: pitch accuracy',
+  'reconstruction_pitch_error_cents': 'reconstruction: pitch error, cents',
+  'reconstruction_loudness_error_db': 'reconstruction: loudness error, dB',
+  'frechet_distance': 'samples: Fréchet distance',
+  'squared_mmd': 'samples: squared MMD',
+  'sample_pitch_accuracy': 'samples: pitch accuracy',
+  'sample_pitch_error_cents': 'samples: pitch error, cents',
+  'sample_loudness_error_db': 'samples: mean loudness error, dB',
+}
+HEADINGS = {
+  'real': 'real notes',
+  'mean_frame': 'mean frame',
+  'pca': 'PCA',
+  'ar1': 'AR(1)',
+  'unconditional': 'unconditional',
+}
+
+
+def tabulate(result: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
+  """The rows of a table, and what to know of them.
+
+  The table has a row for each measure and a column for each model.
+  """
+  models = result['models']
+  headings = HEADINGS | {'run': result['name']}
+  rows = [
+    {f'{result["num_notes"]} {result["split"]} notes': label}
+    | {headings[name]: model[key] for name, model in models.items()}
+    for key, label in MEASURES.items()
+    if any(model[key] is not None for model in models.values())
+  ]
+  run = models['run']
+  note = (
+    f'A note has {run["density"]["values_per_note"]} values: '
+    f'{run["density"]["variables"]}.'
+  )
+  if run['likelihood'] == 'bound':
+    note += (
+      '\nThe negative log likelihood of the run is an upper bound, from '
+      f'{result["num_importance_samples"]} latents a note; others are exact.'
+    )
+  return rows, note
+
+
+def format_metrics(result: Mapping[str, Any]) -> str:
+  """The table and the note below it, as text."""
+  rows, note = tabulate(result)
+  return f'{cli.format_table(rows)}\n\n{note}'
+
+
+def write_metrics(
+  folder: str | os.PathLike[str], result: Mapping[str, Any]
+) -> None:
+  """Writes metrics.json and metrics.txt to a folder."""
+  folder = pathlib.Path(folder)
+  files.write_json(folder / METRICS, result)
+  files.write_text(folder / TABLE, format_metrics(result) + '\n')
