@@ -143,7 +143,7 @@ class _Servable:
     frames = {'frames': spec([None, None, model.width], tf.float32)}
     notes = spec([None, hps.max_seq_len, hps.seq_width], tf.float32)
     seed = {'seed': spec([], tf.int64)}
-    result = {
+    result: dict[str, tuple[Callable, dict[str, tf.TensorSpec]]] = {
       'sample': (self.sample, which | length | _CONTROLS | seed),
       'decode': (self.decode, which | length),
       'initial_state': (self.initial_state, which),

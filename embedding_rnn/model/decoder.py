@@ -98,8 +98,8 @@ class Decoder:
     drawn: tf.Tensor,
     errors: tf.Tensor,
     total: tf.Tensor | None = None,
-    goal: tf.Tensor | None = None,
-    pull: tf.Tensor | None = None,
+    goal: Any = None,
+    pull: Any = None,
   ) -> Led:
     """The frames of a step, one after another, from what was drawn for them.
 
