@@ -253,3 +253,15 @@ def test_velocities_are_heard():
   assert np.abs(one.mean - two.mean).max() > 0.01
   with pytest.raises(ValueError, match=r'one-hots \[B, 256\]'):
     model.context(conditions[:, :128], z)
+
+
+def test_bfloat16_is_near():
+  hps = default_hps().parse(f'{TINY},{OPTIONS["recipe"]}')
+  model, rounded = make_model(OPTIONS['recipe']), Model(hps, 'bfloat16')
+  rounded.set_weights(model.get_weights())
+  notes, conditions, *_ = draw(model)
+  batch = np.pad(notes, ((0, 0), (1, 0), (0, 0)))
+  expected = model.compute_costs(batch, conditions)
+  actual = rounded.compute_costs(batch, conditions)
+  np.testing.assert_allclose(actual, expected, rtol=0.02)
+  assert actual.cost != expected.cost
