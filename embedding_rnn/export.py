@@ -245,7 +245,7 @@ def _to_named(state: Any) -> dict[str, tf.Tensor]:
   return {f'state_{i:02d}': tf.transpose(x) for i, x in enumerate(flat)}
 
 
-def _check_controls(temperature, temperature_2, top_p) -> None:
+def _check_controls(temperature: Any, temperature_2: Any, top_p: Any) -> None:
   for value, message in (
     (temperature, 'temperature: expected more than 0.'),
     (top_p, 'top_p: expected more than 0.'),
