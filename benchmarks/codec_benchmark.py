@@ -1,7 +1,10 @@
 """How well and how fast the harmonic codec encodes and decodes.
 
-Prints a table: the log-spectral distance of 16 real NSynth notes, and how much
-faster than real time a batch of 4 s notes is encoded and decoded.
+Prints two tables. One has a row for each of 27 notes, the 16 of NSynth and the
+11 held-out originals of the embedded collection: the log-spectral distance of
+what is decoded, and how loud it begins and ends. The other sums them up, says
+how many of the collection's decoded test notes begin or end with a click, and
+how much faster than real time a batch of 4 s notes is encoded and decoded.
 
 Example:
   python benchmarks/codec_benchmark.py --repeats=5
@@ -22,21 +25,92 @@ from tqdm import tqdm
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from a clone, installed or not.
 
-from embedding_rnn.audio import codec as codec_lib
 from embedding_rnn.audio import metrics
+from embedding_rnn.audio.codec import Codec, get_codec
+from embedding_rnn.data import notes, splits
 
 _REPEATS = flags.DEFINE_integer(
   'repeats', 5, 'Runs of each measurement; the best counts.', lower_bound=1
 )
-_NOTES = ROOT / 'embedding_rnn' / 'testdata' / 'nsynth'
+_NSYNTH = ROOT / 'embedding_rnn' / 'testdata' / 'nsynth'
 _BATCH_SIZES = (1, 32)
+_FIRST, _LAST = 320, 80  # samples: 20 ms and 5 ms
+_RANGE_DB = 60.0  # what is further below a note's peak counts as lying there
+_CLICK = 0.1  # of a note's peak
+_COLUMNS = (
+  'first 20 ms, dB',
+  'decoded',
+  'error',
+  'last 5 ms, dB',
+  'decoded',
+)
+
+Rows = list[tuple[str, ...]]
 
 
-def _load_notes() -> tuple[np.ndarray, np.ndarray]:
-  paths = sorted(_NOTES.glob('*.flac'))
+def _load_nsynth() -> tuple[list[str], np.ndarray, np.ndarray]:
+  paths = sorted(_NSYNTH.glob('*.flac'))
   audio = [soundfile.read(path, dtype='float32')[0] for path in paths]
   pitches = [int(path.stem.rsplit('_', 1)[1]) for path in paths]
-  return np.stack(audio), np.array(pitches)
+  return [path.stem for path in paths], np.stack(audio), np.array(pitches)
+
+
+def _load_originals(
+  collection: notes.NoteCollection,
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+  names, rows, audio = zip(*notes.originals(), strict=True)
+  return list(names), np.stack(audio), collection.midi_pitch[list(rows)]
+
+
+def _decibels(power: np.ndarray) -> np.ndarray:
+  return 10.0 * np.log10(np.maximum(power, 1e-10))
+
+
+def _levels(audio: np.ndarray, part: slice) -> np.ndarray:
+  """How loud a part of each note is: [N, samples] -> [N], in dB."""
+  return _decibels(np.square(audio[:, part], dtype=np.float64).mean(axis=1))
+
+
+def _peaks(audio: np.ndarray) -> np.ndarray:
+  return np.abs(audio).max(axis=1)
+
+
+def _measure_notes(
+  names: list[str], audio: np.ndarray, decoded: np.ndarray
+) -> tuple[Rows, np.ndarray, np.ndarray]:
+  """Rows of the notes, their distances, and the errors of their attacks."""
+  floor = _decibels(_peaks(audio) ** 2) - _RANGE_DB
+  first = [_levels(x, slice(_FIRST)) for x in (audio, decoded)]
+  last = [_levels(x, slice(-_LAST, None)) for x in (audio, decoded)]
+  errors = np.maximum(first[1], floor) - np.maximum(first[0], floor)
+  distances = np.array(
+    [
+      metrics.log_spectral_distance(original, made)
+      for original, made in zip(audio, decoded, strict=True)
+    ]
+  )
+  rows = [
+    (name, f'{distance:.2f}', *(f'{level:.1f}' for level in levels))
+    for name, distance, *levels in zip(
+      names, distances, *first, errors, *last, strict=True
+    )
+  ]
+  return rows, distances, errors
+
+
+def _count_clicks(decoded: np.ndarray) -> Rows:
+  """Of how many notes the first or last samples are loud."""
+  loud = np.abs(decoded) > _CLICK * _peaks(decoded)[:, None]
+  parts = {
+    'start above a tenth of their peak': slice(1),
+    '... in the first 0.25 ms': slice(4),
+    '... in the first 1 ms': slice(16),
+    'end above a tenth of their peak': slice(-1, None),
+  }
+  return [
+    (what, f'{100 * loud[:, part].any(axis=1).mean():.1f} %')
+    for what, part in parts.items()
+  ]
 
 
 def _best_seconds(work: Callable[[], object], what: str) -> float:
@@ -49,22 +123,11 @@ def _best_seconds(work: Callable[[], object], what: str) -> float:
   return best
 
 
-def main(argv: list[str]) -> None:
-  """Measures and prints the table."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
-  codec = codec_lib.get_codec('harmonic')
-  audio, pitches = _load_notes()
+def _measure_speed(
+  codec: Codec, audio: np.ndarray, pitches: np.ndarray
+) -> Rows:
   frames = codec.encode(audio, pitches)
-  decoded = codec.decode(frames, pitches)
-  distances = [
-    metrics.log_spectral_distance(original, made)
-    for original, made in zip(audio, decoded, strict=True)
-  ]
-  rows = [
-    ('log-spectral distance, mean of 16 notes', f'{np.mean(distances):.2f} dB'),
-    ('log-spectral distance, worst note', f'{np.max(distances):.2f} dB'),
-  ]
+  rows = []
   for batch_size in _BATCH_SIZES:
     chosen = np.arange(batch_size) % len(audio)
     batch = audio[chosen], frames[chosen], pitches[chosen]
@@ -81,9 +144,58 @@ def main(argv: list[str]) -> None:
           f'({1000 * taken / batch_size:.1f} ms a note)',
         )
       )
+  return rows
+
+
+def _print_table(rows: Rows) -> None:
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  for row in rows:
+    cells = (f'{cell:{width}}' for cell, width in zip(row, widths, strict=True))
+    print(f'| {" | ".join(cells)} |')
+
+
+def main(argv: list[str]) -> None:
+  """Measures and prints the tables."""
+  if len(argv) > 1:
+    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  codec = get_codec('harmonic')
+  collection = notes.load()
+  nsynth, originals = _load_nsynth(), _load_originals(collection)
+  table: Rows = [('note', 'distance, dB', *_COLUMNS)]
+  measured = []
+  for names, audio, pitches in (nsynth, originals):
+    decoded = codec.decode(codec.encode(audio, pitches), pitches)
+    rows, *values = _measure_notes(names, audio, decoded)
+    table += rows
+    measured.append(values)
+  (distances, errors), (_, other_errors) = measured
+  summary: Rows = [
+    ('log-spectral distance, mean of 16 notes', f'{distances.mean():.2f} dB'),
+    ('log-spectral distance, worst note', f'{distances.max():.2f} dB'),
+  ]
+  for what, chosen in (
+    ('16 + 11 notes', np.concatenate([errors, other_errors])),
+    ('16 NSynth notes', errors),
+    ('11 originals', other_errors),
+  ):
+    error = np.median(np.abs(chosen))
+    summary.append((f'error of first 20 ms, {what}', f'{error:.2f} dB'))
+  is_test = collection.split == splits.SPLITS.index('test')
+  decoded = codec.decode(
+    collection.frames[is_test], collection.midi_pitch[is_test]
+  )
+  last = _levels(decoded, slice(-_LAST, None)) - _decibels(_peaks(decoded) ** 2)
+  summary.append((f'of {len(decoded)} decoded test notes:', ''))
+  summary += _count_clicks(decoded)
+  summary.append(
+    ('last 5 ms below the peak, median', f'{-np.median(last):.1f} dB')
+  )
+  summary.append(('last 5 ms below the peak, least', f'{-last.max():.1f} dB'))
+  summary += _measure_speed(codec, *nsynth[1:])
   print(f'{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}')
-  for name, value in rows:
-    print(f'| {name:40} | {value:34} |')
+  for rows in (table, summary):
+    _print_table(rows)
+    print()
 
 
 if __name__ == '__main__':

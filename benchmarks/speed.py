@@ -70,7 +70,7 @@ def _measure_training(name, repeats):
 
   import embedding_rnn
   from embedding_rnn.embedding_rnn import make_optimizer
-  from embedding_rnn.training import step as training_step
+  from embedding_rnn.training.step import make_training_step
   from embedding_rnn.training.training import NoteObjective
 
   overrides, gflop, _, _ = MODELS[name]
@@ -78,9 +78,7 @@ def _measure_training(name, repeats):
   model = embedding_rnn.Model(hps)
   optimizer = make_optimizer(hps)
   optimizer.build(model.trainable_variables)
-  step = training_step.make_training_step(
-    NoteObjective(model, seed=0), optimizer
-  )
+  step = make_training_step(NoteObjective(model, seed=0), optimizer)
   batch = tf.random.stateless_normal(
     [hps.batch_size, NUM_FRAMES + 1, WIDTH], [0, 0]
   )

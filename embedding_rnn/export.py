@@ -19,12 +19,11 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
+import tensorflow.experimental.numpy as tnp
 from absl import app, flags, logging
 
 from embedding_rnn import __version__
-from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.decoder import Decoder
 from embedding_rnn.model.hparams import NUM_VELOCITIES
 from embedding_rnn.training.trained_run import Run, load_run
@@ -155,7 +154,7 @@ class _Servable:
     return result
 
   def encode(self, notes):
-    frames = _forward(self._transforms, notes)
+    frames = self._transforms.forward(notes, tnp)
     return self._model.encode(frames)._asdict()
 
   def sample(
@@ -192,7 +191,7 @@ class _Servable:
     return {'frame': values, **mix._asdict(), **state}
 
   def to_notes(self, frames):
-    return {'notes': _inverse(self._transforms, frames)}
+    return {'notes': self._transforms.inverse(frames, tnp)}
 
   def _begin(self, num_notes=None, z=None, **labels):
     context = None
@@ -256,36 +255,6 @@ def _check_controls(temperature: Any, temperature_2: Any, top_p: Any) -> None:
   )
 
 
-def _forward(transforms: Transforms, notes: tf.Tensor) -> tf.Tensor:
-  """`Transforms.forward` as a graph."""
-  frames = notes
-  if transforms.difference:
-    frames = frames[:, ::-1]
-    frames -= tf.pad(frames[:, :-1], [[0, 0], [1, 0], [0, 0]])
-  if transforms.pca:
-    pca = transforms.pca
-    frames = tf.cast(frames, tf.float64) - pca.mean
-    frames = tf.tensordot(frames, pca.components.T, 1) / np.sqrt(pca.variance)
-  if transforms.one_scale:
-    scale = transforms.one_scale
-    frames = (tf.cast(frames, tf.float64) - scale.mean) / scale.scale
-  return tf.cast(frames, tf.float32)
-
-
-def _inverse(transforms: Transforms, frames: tf.Tensor) -> tf.Tensor:
-  """`Transforms.inverse` as a graph."""
-  frames = tf.cast(frames, tf.float64)
-  if transforms.pca:
-    pca = transforms.pca
-    scores = frames * np.sqrt(pca.variance)
-    frames = tf.tensordot(scores, pca.components, 1) + pca.mean
-  if transforms.one_scale:
-    frames = frames * transforms.one_scale.scale + transforms.one_scale.mean
-  if transforms.difference:
-    frames = tf.cumsum(frames, axis=1)[:, ::-1]
-  return tf.cast(frames, tf.float32)
-
-
 def _describe(run: Run, functions: dict[str, Any]) -> dict[str, Any]:
   """What export.json says."""
 
@@ -337,7 +306,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  # TensorFlow reads it when it starts: warnings of its compiler are no news.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   define_flags()
   app.run(cli.report_errors(main))

@@ -100,6 +100,12 @@ def _white_noise_spectra(num_blocks: int) -> np.ndarray:
   return np.fft.rfft(blocks * _NOISE_WINDOW, axis=1)
 
 
+def _noise_power(level_db: np.ndarray) -> np.ndarray:
+  """Mean square [T] of noise of level_db [T, NUM_BANDS]."""
+  log_power = level_db * (np.log(10.0) / 10.0)
+  return np.exp(spread_bands(log_power, 2 * _NOISE_HOP)).mean(axis=1)
+
+
 def _synthesise_noise(level_db: np.ndarray) -> np.ndarray:
   """Audio [T * hop] of noise of level_db [T, NUM_BANDS]."""
   num_frames = len(level_db)
@@ -116,8 +122,34 @@ def _synthesise_noise(level_db: np.ndarray) -> np.ndarray:
   return overlapped.ravel().astype(np.float32)
 
 
+_FADE = np.hanning(129)[:64]  # 4 ms: from 0 up to where 1 would follow
+
+
+def _shape_edges(audio: np.ndarray, power: np.ndarray) -> None:
+  """Makes a note begin and end out of nothing, in place.
+
+  The first frame says how loud the note is in the middle of its hop. What came
+  before is told from how fast the note still rises: its amplitude is the power
+  of time that passes through the first two frames. A note that does not rise
+  begins as loud as its first frame, but for a fade too short to be heard.
+
+  Args:
+    audio: [T * hop].
+    power: [T] or [2], mean square of the first frames at least.
+  """
+  middle = HOP_LENGTH // 2
+  if len(power) > 1 and power[1] > power[0]:
+    exponent = 0.5 * np.log(power[1] / power[0]) / np.log(3.0)
+    audio[:middle] *= (np.arange(middle) / middle) ** exponent
+  audio[: len(_FADE)] *= _FADE
+  audio[-len(_FADE) :] *= _FADE[::-1]
+
+
 def synthesise(features_db: np.ndarray, midi_pitch: int) -> np.ndarray:
   """One note from the levels of its harmonics and noise.
+
+  It begins and ends with a zero: a note that rises does so from its very start,
+  any other is faded in; all are faded out.
 
   Levels below `MIN_DB` + 3 are silence, levels above 0 dB are taken for 0 dB,
   and a frame of harmonics stronger than a full-scale square wave is turned down
@@ -138,6 +170,8 @@ def synthesise(features_db: np.ndarray, midi_pitch: int) -> np.ndarray:
   power *= audible[:, :NUM_PARTIALS]
   total = expand_groups(power, harmonic_count(midi_pitch)).sum(axis=1)
   power /= np.maximum(total, 1.0)[:, None]
+  noise_db = features_db[:, -NUM_BANDS:]
   audio = _synthesise_harmonics(power, midi_pitch)
-  audio += _synthesise_noise(features_db[:, -NUM_BANDS:])
+  audio += _synthesise_noise(noise_db)
+  _shape_edges(audio, np.minimum(total[:2], 1.0) + _noise_power(noise_db[:2]))
   return audio / max(1.0, float(np.abs(audio).max()))

@@ -2,7 +2,7 @@
 
 Frames `[N, T, W]` are first differenced in time, then projected on principal
 components, each only if the hyperparameters ask for it. The inverse goes the
-other way.
+other way. Both are for arrays, and with `xp=tf.experimental.numpy` for tensors.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ class Difference:
   the note's last frame, and the note is the reversed cumulative sum.
   """
 
-  def forward(self, frames: np.ndarray) -> np.ndarray:
+  def forward(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
     """Notes `[N, T, W]` to their differences, of the same shape."""
-    reversed_frames = _as_float(frames)[..., ::-1, :]
-    result = reversed_frames.copy()
-    result[..., 1:, :] -= reversed_frames[..., :-1, :]
-    return result
+    frames = _as_float(frames, xp)[..., ::-1, :]
+    steps = frames[..., 1:, :] - frames[..., :-1, :]
+    return xp.concatenate([frames[..., :1, :], steps], axis=-2)
 
-  def inverse(self, frames: np.ndarray) -> np.ndarray:
+  def inverse(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
     """Differences `[N, T, W]` to notes, of the same shape."""
-    frames = _as_float(frames)
+    frames = _as_float(frames, xp)
     # In float64, or the rounding errors of all frames would add up.
-    notes = np.cumsum(frames, axis=-2, dtype=np.float64)[..., ::-1, :]
-    return np.ascontiguousarray(notes, dtype=frames.dtype)
+    notes = xp.cumsum(frames, axis=-2, dtype=np.float64)[..., ::-1, :]
+    return xp.array(notes, frames.dtype)
 
   def to_arrays(self) -> dict[str, np.ndarray]:
     """Nothing: there is nothing to remember."""
@@ -136,19 +135,20 @@ class WhitenedPCA:
     signs = np.sign(components[np.arange(num_components), largest])
     return cls(mean, components * signs[:, None], variance[:num_components])
 
-  def forward(self, frames: np.ndarray) -> np.ndarray:
+  def forward(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
     """Frames `[..., W]` to components `[..., K]` of unit variance."""
-    frames = _as_float(frames)
+    frames = _as_float(frames, xp)
     _check_width(frames, len(self.mean))
-    scores = (frames - self.mean) @ self.components.T
-    return (scores / np.sqrt(self.variance)).astype(frames.dtype)
+    centred = xp.asarray(frames, np.float64) - self.mean
+    scores = centred @ self.components.T / np.sqrt(self.variance)
+    return xp.asarray(scores, frames.dtype)
 
-  def inverse(self, frames: np.ndarray) -> np.ndarray:
+  def inverse(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
     """Components `[..., K]` to frames `[..., W]`."""
-    frames = _as_float(frames)
+    frames = _as_float(frames, xp)
     _check_width(frames, len(self.components))
-    scores = frames * np.sqrt(self.variance)
-    return (scores @ self.components + self.mean).astype(frames.dtype)
+    scores = xp.asarray(frames, np.float64) * np.sqrt(self.variance)
+    return xp.asarray(scores @ self.components + self.mean, frames.dtype)
 
   def to_arrays(self) -> dict[str, np.ndarray]:
     """All that `from_arrays` needs: mean, components and variance."""
@@ -189,15 +189,17 @@ class OneScale:
     count, mean, scatter = _moments(frames)
     return cls(mean, np.sqrt(np.trace(scatter) / (count * len(mean))))
 
-  def forward(self, frames: np.ndarray) -> np.ndarray:
+  def forward(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
     """Frames `[..., W]` to scaled ones, of the same shape."""
-    frames = _as_float(frames)
-    return ((frames - self.mean) / self.scale).astype(frames.dtype)
+    frames = _as_float(frames, xp)
+    precise = xp.asarray(frames, np.float64)
+    return xp.asarray((precise - self.mean) / self.scale, frames.dtype)
 
-  def inverse(self, frames: np.ndarray) -> np.ndarray:
+  def inverse(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
     """Scaled frames `[..., W]` to frames, of the same shape."""
-    frames = _as_float(frames)
-    return (frames * self.scale + self.mean).astype(frames.dtype)
+    frames = _as_float(frames, xp)
+    precise = xp.asarray(frames, np.float64)
+    return xp.asarray(precise * self.scale + self.mean, frames.dtype)
 
   def to_arrays(self) -> dict[str, np.ndarray]:
     """All that `from_arrays` needs: mean and scale."""
@@ -288,22 +290,22 @@ class Transforms:
       return cls(hps.seq_width, result.difference, one_scale=scale)
     return result
 
-  def forward(self, frames: np.ndarray) -> np.ndarray:
+  def forward(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
     """Notes `[N, T, seq_width]` to model format `[N, T, width]`, float32."""
-    frames = _as_float(frames)
+    frames = _as_float(frames, xp)
     _check_width(frames, self.seq_width)
     for step in self._steps().values():
-      frames = step.forward(frames) if step else frames
-    return frames.astype(np.float32, copy=False)
+      frames = step.forward(frames, xp) if step else frames
+    return xp.asarray(frames, np.float32)
 
-  def inverse(self, frames: np.ndarray) -> np.ndarray:
+  def inverse(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
     """Model format `[N, T, width]` to notes `[N, T, seq_width]`, float32."""
     # Between the steps in float64, so that only the result is rounded.
-    frames = np.asarray(frames, np.float64)
+    frames = xp.asarray(frames, np.float64)
     _check_width(frames, self.width)
     for step in reversed(self._steps().values()):
-      frames = step.inverse(frames) if step else frames
-    return frames.astype(np.float32)
+      frames = step.inverse(frames, xp) if step else frames
+    return xp.asarray(frames, np.float32)
 
   def _steps(self) -> dict[str, Any]:
     return {name: getattr(self, name) for name in _STEPS}
@@ -366,10 +368,10 @@ class Transforms:
       ) from error
 
 
-def _as_float(frames: np.ndarray) -> np.ndarray:
+def _as_float(frames: np.ndarray, xp: Any) -> np.ndarray:
   """As float32, or float64 if it is that."""
-  frames = np.asarray(frames)
-  return frames.astype(np.result_type(frames, np.float32), copy=False)
+  frames = xp.asarray(frames)
+  return xp.asarray(frames, xp.result_type(frames, np.float32))
 
 
 def _check_width(frames: np.ndarray, width: int) -> None:

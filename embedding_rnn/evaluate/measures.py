@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data import checks
-from embedding_rnn.data import dataset as data
+from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.evaluate import baselines, likelihood
@@ -38,7 +38,7 @@ _BASELINES: dict[str, Any] = {
 
 def evaluate(
   run: Run,
-  dataset: data.NoteDataset,
+  dataset: NoteDataset,
   *,
   split: str = 'test',
   num_importance_samples: int = 32,

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from embedding_rnn.audio import metrics
 from embedding_rnn.audio.codec import Codec
-from embedding_rnn.data import dataset as data
+from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.evaluate import distances
 
 _MAX_NOTES = 16384  # of a split
@@ -37,7 +37,7 @@ class Reference:
 
   def __init__(
     self,
-    dataset: data.NoteDataset,
+    dataset: NoteDataset,
     *,
     split: str = 'test',
     num_decoded_notes: int = 32,

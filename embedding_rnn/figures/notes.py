@@ -124,10 +124,10 @@ def sample_figure(
 
 
 def overview_figure(
-  originals: np.ndarray,
-  reconstructions: np.ndarray,
-  original_audios: np.ndarray | None = None,
-  reconstruction_audios: np.ndarray | None = None,
+  originals: Sequence[np.ndarray],
+  reconstructions: Sequence[np.ndarray],
+  original_audios: Sequence[np.ndarray | None] | None = None,
+  reconstruction_audios: Sequence[np.ndarray | None] | None = None,
   *,
   names: Sequence[str],
   title: str = '',
@@ -137,10 +137,10 @@ def overview_figure(
   """Notes side by side, originals above reconstructions.
 
   Args:
-    originals: frames `[N, T, W]`.
-    reconstructions: frames `[N, T, W]`.
-    original_audios: `[N, samples]`; None, as the next, for frames alone.
-    reconstruction_audios: `[N, samples]`.
+    originals: N times frames `[T, W]`.
+    reconstructions: N times frames `[T, W]`.
+    original_audios: N times `[samples]`; None, as the next, for frames alone.
+    reconstruction_audios: N times `[samples]`.
     names: N of them, one above each note.
     title: above all.
     sample_rate: of the audio, in Hz.
@@ -187,8 +187,12 @@ def overview_figure(
   drawing.add_time_label(figure, axes[-1])
   if not has_audio:
     return figure
-  for column, pair in enumerate(audios):
-    sounds = [drawing.check_audio(audio, f'audio {column}') for audio in pair]
+  for column, both in enumerate(audios):
+    sounds = [
+      drawing.check_audio(audio, f'audio {column}')
+      for audio in both
+      if audio is not None
+    ]
     image = spectra.draw_spectrograms(axes[2:, column], sounds, sample_rate)
   drawing.add_colour_bar(figure, image, axes[2:].flat, spectra.DECIBEL_LABEL)
   return figure

@@ -17,12 +17,12 @@ from embedding_rnn.nsynth.codec import (
   codec_of_data,
   define_flags,
 )
-from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY
+from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY_SIZES
 
 
 @pytest.fixture(scope='module')
 def codec():
-  return WaveNetCodec(CHECKPOINT, **TINY)
+  return WaveNetCodec(CHECKPOINT, **TINY_SIZES)
 
 
 def audio_of(num_notes, num_samples=128):
@@ -40,7 +40,7 @@ def test_encodes_as_the_model(codec, tiny):
 
 @pytest.mark.parametrize('weights', ['float32', 'int8'])
 def test_decodes_as_the_model(tiny, weights):
-  codec = WaveNetCodec(CHECKPOINT, weights=weights, **TINY)
+  codec = WaveNetCodec(CHECKPOINT, weights=weights, **TINY_SIZES)
   frames = tiny.model.encode(audio_of(2, 64)).numpy()
   np.testing.assert_allclose(
     codec.decode(frames, [60, 61]),
@@ -65,7 +65,7 @@ def test_another_process_gets_the_same(codec):
 
 
 def test_checkpoints_are_told_apart(codec):
-  averaged = WaveNetCodec(CHECKPOINT, averaged=True, **TINY).checkpoint
+  averaged = WaveNetCodec(CHECKPOINT, averaged=True, **TINY_SIZES).checkpoint
   assert codec.checkpoint['step'] == averaged['step'] == 200_000
   assert codec.checkpoint['encoder_sha256'] != averaged['encoder_sha256']
   assert (codec.checkpoint['averaged'], averaged['averaged']) == (False, True)
@@ -81,7 +81,7 @@ def test_bad_checkpoint(tmp_path):
 def test_seed_and_greedy(tiny):
   frames = tiny.model.encode(audio_of(1, 64)).numpy()
   decoded = [
-    WaveNetCodec(CHECKPOINT, **settings, **TINY).decode(frames, [60])
+    WaveNetCodec(CHECKPOINT, **settings, **TINY_SIZES).decode(frames, [60])
     for settings in ({}, {'seed': 0}, {'seed': 1}, {'greedy': True})
   ]
   np.testing.assert_array_equal(decoded[0], decoded[1])
@@ -89,7 +89,9 @@ def test_seed_and_greedy(tiny):
   np.testing.assert_allclose(
     decoded[3], tiny.model.generate(frames, greedy=True), atol=1e-6
   )
-  other = pickle.loads(pickle.dumps(WaveNetCodec(CHECKPOINT, seed=7, **TINY)))
+  other = pickle.loads(
+    pickle.dumps(WaveNetCodec(CHECKPOINT, seed=7, **TINY_SIZES))
+  )
   assert other._decoding['seed'] == 7 and other.num_channels == 5
 
 

@@ -16,7 +16,7 @@ SIZES = (
   'bottleneck hop'
 )
 CHECKPOINT = TESTDATA / 'tiny_ckpt'
-TINY = {
+TINY_SIZES = {
   'width': 16,
   'skip_width': 8,
   'num_layers': 6,

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from embedding_rnn.audio.codec import HarmonicCodec
-from embedding_rnn.conftest import TINY as TINY_HPARAMS
-from embedding_rnn.data import dataset as data
+from embedding_rnn.conftest import TINY
+from embedding_rnn.data.dataset import open_dataset
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.nsynth import encode
 from embedding_rnn.nsynth.codec import WaveNetCodec
-from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY
+from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY_SIZES
 from embedding_rnn.training import training
 
-SIZES = TINY | {'ae_hop_length': 512}
+SIZES = TINY_SIZES | {'ae_hop_length': 512}
 
 
 def read_frames(data_dir):
@@ -48,7 +48,7 @@ def test_harmonic(note_folders, fabricated_notes, tmp_path, kind, parse_flags):
   parse_flags(encode.define_flags, arguments)
   encode.main(['encode'])
   expect_frames(output_dir, HarmonicCodec(), fabricated_notes)
-  dataset = data.open_dataset(output_dir, default_hps().parse('batch_size=8'))
+  dataset = open_dataset(output_dir, default_hps().parse('batch_size=8'))
   assert [len(rows) for rows in dataset.rows.values()] == [10, 3, 3]
   assert dataset.codec == 'harmonic'
 
@@ -76,7 +76,7 @@ def test_wavenet(
   info = json.loads((output_dir / 'dataset.json').read_text())
   assert info['codec'] == 'wavenet'
   assert info['checkpoint'] == codec.checkpoint
-  hps = default_hps().parse(TINY_HPARAMS).parse('seq_width=5,pca_dim_reduce=0')
+  hps = default_hps().parse(TINY).parse('seq_width=5,pca_dim_reduce=0')
   run = training.train(hps, output_dir, tmp_path / 'run')
   assert run.info['codec'] == 'wavenet'
   assert np.isfinite(run.costs['valid']['cost'])

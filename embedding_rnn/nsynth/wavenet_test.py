@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from embedding_rnn.nsynth import WaveNetAutoencoder, encoder, mu_law
-from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY
+from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY_SIZES
 
 PREFIX = 'model.ckpt-200000'
 DATA = f'{PREFIX}.data-00000-of-00001'
@@ -35,7 +35,7 @@ def test_published_sizes():
 @pytest.mark.parametrize('name', ['', 'checkpoint', PREFIX, DATA])
 @pytest.mark.parametrize('averaged', [False, True])
 def test_folder_prefix_or_any_file(folder, name, averaged):
-  model = WaveNetAutoencoder(**TINY)
+  model = WaveNetAutoencoder(**TINY_SIZES)
   assert model.restore_tf1_checkpoint(folder / name, averaged) == 200000
   reader = tf.train.load_checkpoint(str(folder))
   for part in (model.encoder, model.decoder):
@@ -48,7 +48,7 @@ def test_folder_prefix_or_any_file(folder, name, averaged):
 
 
 def test_encoding_needs_no_decoder(tiny):
-  model = WaveNetAutoencoder(**TINY)
+  model = WaveNetAutoencoder(**TINY_SIZES)
   model.restore_tf1_checkpoint(CHECKPOINT, encoder_only=True)
   np.testing.assert_array_equal(
     model.encode(tiny['wav']), tiny.model.encode(tiny['wav'])
@@ -58,7 +58,7 @@ def test_encoding_needs_no_decoder(tiny):
 
 def test_nothing_there(tmp_path):
   with pytest.raises(FileNotFoundError, match='No TensorFlow 1 checkpoint'):
-    WaveNetAutoencoder(**TINY).restore_tf1_checkpoint(tmp_path)
+    WaveNetAutoencoder(**TINY_SIZES).restore_tf1_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize('encoder_only', [False, True])
@@ -73,7 +73,7 @@ def test_nothing_there(tmp_path):
 def test_another_model_is_named_and_nothing_changes(
   folder, sizes, message, encoder_only
 ):
-  model = WaveNetAutoencoder(**TINY | sizes)
+  model = WaveNetAutoencoder(**TINY_SIZES | sizes)
   model.build()
   before = [v.numpy() for v in model.variables]
   with pytest.raises(ValueError, match=message):
@@ -86,7 +86,7 @@ def test_another_model_is_named_and_nothing_changes(
 def test_truncated(folder, name):
   content = (folder / name).read_bytes()
   (folder / name).write_bytes(content[: len(content) // 2])
-  model = WaveNetAutoencoder(**TINY)
+  model = WaveNetAutoencoder(**TINY_SIZES)
   with pytest.raises(ValueError, match='damaged or truncated'):
     model.restore_tf1_checkpoint(folder)
   assert not model.variables
@@ -107,7 +107,9 @@ def test_keras_config_and_weights(tiny, tmp_path):
 @pytest.mark.parametrize('length', [32, 128, 544, 1024])
 def test_blocks_do_not_show(monkeypatch, block_length, length):
   monkeypatch.setattr(encoder, '_BLOCK_LENGTH', block_length)
-  model = WaveNetAutoencoder(**TINY | {'ae_num_layers': 9, 'ae_num_stages': 8})
+  model = WaveNetAutoencoder(
+    **TINY_SIZES | {'ae_num_layers': 9, 'ae_num_stages': 8}
+  )
   audio = np.random.default_rng(0).uniform(-1, 1, [2, length])
   frames = model.encode(audio)
   signal = mu_law.to_signal(mu_law.encode(audio))

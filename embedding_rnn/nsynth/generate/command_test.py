@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedding_rnn.nsynth import runs
-from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY
+from embedding_rnn.nsynth.conftest import CHECKPOINT, TINY_SIZES
 from embedding_rnn.nsynth.generate import __main__ as generate
 from embedding_rnn.nsynth.generate import notes
 
@@ -15,7 +15,7 @@ def test_command(tiny, tmp_path, parse_flags, monkeypatch, caplog):
   monkeypatch.setattr(
     runs,
     'WaveNetAutoencoder',
-    functools.partial(runs.WaveNetAutoencoder, **TINY),
+    functools.partial(runs.WaveNetAutoencoder, **TINY_SIZES),
   )
   frames = tiny['encoding'][0, :4]
   np.save(tmp_path / 'note.npy', frames)

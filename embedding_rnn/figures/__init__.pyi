@@ -1,0 +1,16 @@
+from .channels import DIFFERENCE_LIMITS as DIFFERENCE_LIMITS
+from .channels import FRAME_LIMITS as FRAME_LIMITS
+from .channels import channels_figure as channels_figure
+from .channels import mixes_figure as mixes_figure
+from .channels import stages_figure as stages_figure
+from .channels import value_limits as value_limits
+from .components import components_figure as components_figure
+from .errors import errors_figure as errors_figure
+from .likelihood import likelihood_figure as likelihood_figure
+from .notes import note_figure as note_figure
+from .notes import overview_figure as overview_figure
+from .notes import sample_figure as sample_figure
+from .rainbow import rainbowgram as rainbowgram
+from .rainbow import rainbowgrams_figure as rainbowgrams_figure
+from .spectra import log_spectrogram_db as log_spectrogram_db
+from .sweep import sweep_figure as sweep_figure
