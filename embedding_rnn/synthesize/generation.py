@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from embedding_rnn.data.metadata import FAMILIES, INSTRUMENTS
 from embedding_rnn.model import latents
 
 # Processes that draw figures import this file, too, and need no TensorFlow.
@@ -122,7 +123,7 @@ class Originals:
 
     It may be part of a file name, whatever instruments are called.
     """
-    instrument = self._label('instrument', i) or 'note'
+    instrument = self._label(INSTRUMENTS, i) or 'note'
     instrument = re.sub(r'[^\w-]+', '_', instrument)[:_MAX_NAME_LENGTH]
     velocity = int(np.argmax(self._dataset.velocities[self.rows[i]]))
     pitch = self.own_pitches[i]
@@ -130,12 +131,12 @@ class Originals:
 
   def family(self, i: int) -> str | None:
     """Name of the note's instrument family, if known."""
-    return self._label('instrument_family', i)
+    return self._label(FAMILIES, i)
 
   def title(self, i: int) -> str:
     """The note's name for people."""
     velocity = int(np.argmax(self._dataset.velocities[self.rows[i]]))
-    what = self._label('instrument', i) or self.family(i)
+    what = self._label(INSTRUMENTS, i) or self.family(i)
     what = what or f'note {self.rows[i]}'
     return f'{what}, MIDI pitch {self.own_pitches[i]}, velocity {velocity}'
 
@@ -169,14 +170,9 @@ class Originals:
       view=view,
     )
 
-  def _label(self, field: str, i: int) -> str | None:
-    ids = getattr(self._dataset, f'{field}_ids')
-    if ids is None:
-      return None
-    number = int(ids[self.rows[i]])
-    plural = 'instrument_families' if field.endswith('family') else f'{field}s'
-    names = self._dataset.metadata.get(plural)
-    return names[number] if names else f'{field}{number}'
+  def _label(self, key: str, i: int) -> str | None:
+    names = self._dataset.names(key, self.rows[i : i + 1])
+    return names[0] if names else None
 
 
 def reconstructions(
