@@ -173,11 +173,14 @@ class Model(keras.Model):
     self.head = keras.layers.Dense(self.step_width * outputs, name='head')
     self.head.build((None, hps.rnn_size))
     if hps.error_order:
-      self.error_kernel = self.add_weight(
-        name='error_kernel',
+      # In a layer, since Keras numbers the names of models.
+      self.errors = keras.layers.Layer(name='errors')
+      self.error_kernel = self.errors.add_weight(
+        name='kernel',
         shape=(hps.error_order, self.width, self.width),
         initializer=_first_error_kernel,
       )
+      self.errors.built = True
 
   def _make_cell(self, kind, units, name):
     hps = self.hps

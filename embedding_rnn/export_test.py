@@ -155,7 +155,7 @@ def test_the_same_numbers_without_the_package(name, runs, results, notes):
     z = 100 * run.draw_latents(len(PITCHES))
     for key, value in run.encode(notes)._asdict().items():
       close(result[f'encode/{key}'], value)
-  which = {'velocities': VELOCITIES, 'num_frames': NUM_FRAMES}
+  which = {'velocity': VELOCITIES, 'num_frames': NUM_FRAMES}
   sampled = run.sample(PITCHES, z, seed=SEED, **which, **CONTROLS)
   close(result['sample/notes'], sampled)
   decoded = run.sample(PITCHES, z, greedy='mean', **which)

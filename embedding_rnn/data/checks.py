@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from embedding_rnn.model.hparams import NUM_VELOCITIES, HParams
 
-_DEFAULT_VELOCITY = 100  # one of NSynth's five
+DEFAULT_VELOCITY = 100  # one of NSynth's five
 
 
 def check_shape(notes: npt.ArrayLike, width: int) -> np.ndarray:
@@ -78,40 +78,49 @@ def one_hots(
   return pitches.astype(np.float32)
 
 
+def split_conditions(
+  pitches: npt.ArrayLike, velocity: npt.ArrayLike | None, hps: HParams
+) -> tuple[np.ndarray, npt.ArrayLike | None]:
+  """Pitches and velocities, which may stand behind pitches.
+
+  Args:
+    pitches: as of `one_hots`; or one-hots of pitches and then of velocities,
+      `[N, 256]`, as those of `NoteDataset.notes`.
+    velocity: likewise; if None, what stands behind the pitches.
+    hps: of the model.
+  """
+  pitches, size = np.asarray(pitches), hps.context_vec_size
+  if pitches.shape[1:] != (size + NUM_VELOCITIES,):
+    return pitches, velocity
+  behind = pitches[:, size:]
+  return pitches[:, :size], behind if velocity is None else velocity
+
+
 def conditions(
   pitches: npt.ArrayLike,
-  velocities: npt.ArrayLike | None,
+  velocity: npt.ArrayLike | None,
   hps: HParams,
   num_notes: int | None = None,
 ) -> np.ndarray:
   """What tells a model the pitch and, if it is to, the velocity.
 
   Args:
-    pitches: as of `one_hots`; or one-hots of pitches and then of velocities,
-      `[N, 256]`, as `NoteDataset.notes` gives them.
-    velocities: likewise, MIDI numbers; 100 if None. Only looked at with
-      hps.velocity_context.
+    pitches: as of `split_conditions`.
+    velocity: likewise, MIDI numbers `[N]` or one for all; 100 if it is None.
+      Only looked at with hps.velocity_context.
     hps: of the model.
     num_notes: how many notes; any number if None.
 
   Returns:
-    `[N, 128]`, or with hps.velocity_context `[N, 256]`.
+    One-hots `[N, 128]`, or with hps.velocity_context `[N, 256]`.
 
   Raises:
     ValueError: as `one_hots`.
   """
-  size, pitches = hps.context_vec_size, np.asarray(pitches)
-  if pitches.shape[1:] == (size + NUM_VELOCITIES,):
-    if velocities is None:
-      velocities = pitches[:, size:]
-    pitches = pitches[:, :size]
+  pitches, velocity = split_conditions(pitches, velocity, hps)
+  result = one_hots(pitches, hps.context_vec_size, num_notes)
   if not hps.velocity_context:
-    return one_hots(pitches, size, num_notes)
-  velocities = np.asarray(
-    _DEFAULT_VELOCITY if velocities is None else velocities
-  )
-  if num_notes is None and velocities.ndim and not pitches.ndim:
-    num_notes = len(velocities)
-  first = one_hots(pitches, size, num_notes)
-  second = one_hots(velocities, NUM_VELOCITIES, len(first), 'velocities')
-  return np.concatenate([first, second], axis=1)
+    return result
+  velocity = DEFAULT_VELOCITY if velocity is None else velocity
+  more = one_hots(velocity, NUM_VELOCITIES, len(result), 'velocities')
+  return np.concatenate([result, more], axis=1)

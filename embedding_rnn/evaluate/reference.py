@@ -50,7 +50,7 @@ class Reference:
     self.rows = _some(rng, dataset.rows[split], _MAX_NOTES)
     self.notes, _ = dataset.notes(self.rows)
     self.one_hots = dataset.one_hots(self.rows, with_velocities=True)
-    self.pitches = dataset.one_hots(self.rows, False).argmax(axis=1)
+    self.pitches, _ = dataset.midi_numbers(self.rows)
     train_rows = _some(rng, dataset.rows['train'], _MAX_TRAIN_NOTES)
     self.train_notes, _ = dataset.notes(train_rows)
     self._halves = np.array_split(rng.permutation(len(self.rows)), 2)

@@ -80,6 +80,8 @@ _DEFAULT_RUN = {
   'velocity_context': 1,
   'difference_input': 0,
   'one_scale': 1,
+  'mix_prob': 0.9,
+  'offset_scale': 0.3,
   'free_running_weight': 10.0,
   'kl_weight': 0.016,
   'kl_weight_start': 0.016,

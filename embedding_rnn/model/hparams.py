@@ -514,6 +514,21 @@ HYPERPARAMETERS = tuple(
       'each component',
       _BOTH,
     ),
+    (
+      'mix_prob', 0.0, _FACTOR, _DATA,
+      'probability that a training note is mixed with another, w·a + (1 - w)·b '
+      'with w from -0.2 to 1.2 ([Zhang et '
+      'al.](https://arxiv.org/abs/1710.09412))',
+    ),
+    (
+      'mix_semitones', 6, _WEIGHT, _DATA,
+      'how far apart the pitches of the two may be',
+    ),
+    (
+      'offset_scale', 0.0, _WEIGHT, _DATA,
+      "size of a training note's constant random offset, in units of the "
+      "spread of notes' mean frames",
+    ),
   )
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedding_rnn.data import checks
+from embedding_rnn.data.metadata import FAMILIES, INSTRUMENTS
 from embedding_rnn.model import latents
 
 # Processes that draw figures import this file, too, and need no TensorFlow.
@@ -110,10 +111,8 @@ class Originals:
         f'{len(dataset.frames) - 1}; summary.json says the row of each note.'
       )
     self._dataset = dataset
-    self.notes, one_hots = dataset.notes(self.rows)
-    num_pitches = dataset.pitches.shape[1]
-    self.own_pitches = one_hots[:, :num_pitches].argmax(axis=1)
-    self.velocities = np.argmax(dataset.velocities[self.rows], axis=1)
+    self.notes, _ = dataset.notes(self.rows)
+    self.own_pitches, self.velocities = dataset.midi_numbers(self.rows)
     self.pitches = self.own_pitches
     if midi_pitch is not None:
       self.pitches = np.full_like(self.own_pitches, midi_pitch)
@@ -126,7 +125,7 @@ class Originals:
 
     It may be part of a file name, whatever instruments are called.
     """
-    instrument = self._label('instrument', i) or 'note'
+    instrument = self._label(INSTRUMENTS, i) or 'note'
     instrument = re.sub(r'[^\w-]+', '_', instrument)[:_MAX_NAME_LENGTH]
     velocity = self.velocities[i]
     pitch = self.own_pitches[i]
@@ -134,12 +133,12 @@ class Originals:
 
   def family(self, i: int) -> str | None:
     """Name of the note's instrument family, if known."""
-    return self._label('instrument_family', i)
+    return self._label(FAMILIES, i)
 
   def title(self, i: int) -> str:
     """The note's name for people."""
     velocity = self.velocities[i]
-    what = self._label('instrument', i) or self.family(i)
+    what = self._label(INSTRUMENTS, i) or self.family(i)
     what = what or f'note {self.rows[i]}'
     return f'{what}, MIDI pitch {self.own_pitches[i]}, velocity {velocity}'
 
@@ -173,14 +172,9 @@ class Originals:
       view=view,
     )
 
-  def _label(self, field: str, i: int) -> str | None:
-    ids = getattr(self._dataset, f'{field}_ids')
-    if ids is None:
-      return None
-    number = int(ids[self.rows[i]])
-    plural = 'instrument_families' if field.endswith('family') else f'{field}s'
-    names = self._dataset.metadata.get(plural)
-    return names[number] if names else f'{field}{number}'
+  def _label(self, key: str, i: int) -> str | None:
+    names = self._dataset.names(key, self.rows[i : i + 1])
+    return names[0] if names else None
 
 
 def reconstructions(
@@ -195,7 +189,7 @@ def reconstructions(
   """
   notes, pitches = originals.notes, originals.pitches
   velocities = originals.velocities
-  made = run.reconstruct(notes, pitches, velocities=velocities, **settings)
+  made = run.reconstruct(notes, pitches, velocity=velocities, **settings)
   views = model_views(run, notes, pitches, made, velocities)
   return [
     originals.generated('reconstruction', i, frames, view=view)
@@ -220,7 +214,7 @@ def infills(
     originals.notes,
     is_known,
     originals.pitches,
-    velocities=originals.velocities,
+    velocity=originals.velocities,
     **settings,
   )
   metadata = {'gap_frames': list(gap)}
@@ -246,7 +240,7 @@ def continuations(
     originals.notes,
     num_given,
     originals.pitches,
-    velocities=originals.velocities,
+    velocity=originals.velocities,
     **settings,
   )
   metadata = {'given_frames': num_given}
@@ -293,7 +287,7 @@ def interpolation(
   z = latents.interpolate(start, end, fractions, kind)
   pitch = int(ends.pitches[0])
   velocity = ends.velocities[0]
-  made = run.sample(pitch, z, velocities=velocity, **settings)
+  made = run.sample(pitch, z, velocity=velocity, **settings)
   way = f'of the way from {ends.title(0)}, to {ends.title(1)}'
   titles = [f'{fraction:.0%} {way}' for fraction in fractions]
   metadata = [{'fraction': float(fraction)} for fraction in fractions]
@@ -315,7 +309,7 @@ def combination(
   z = latents.analogy(*run.encode(terms.notes).z)
   pitches = terms.pitches[:1]
   velocity = terms.velocities[0]
-  made = run.sample(pitches, z, velocities=velocity, **settings)
+  made = run.sample(pitches, z, velocity=velocity, **settings)
   a, b, c = (terms.title(i) for i in range(3))
   titles = [f'{a}; minus {b}; plus {c}']
   metadata = [{'rows': terms.rows.tolist()}]
@@ -335,9 +329,7 @@ def sweep(
   """
   z = run.encode(original.notes).z[0]
   velocity = original.velocities[0]
-  made = run.sample(
-    np.asarray(pitches, int), z, velocities=velocity, **settings
-  )
+  made = run.sample(np.asarray(pitches, int), z, velocity=velocity, **settings)
   titles = [f'The instrument of {original.title(0)}'] * len(made)
   metadata = [{'row': int(original.rows[0])}] * len(pitches)
   return _generated('sweep', titles, pitches, made, metadata)
@@ -346,7 +338,7 @@ def sweep(
 def _generated(
   section: str,
   titles: Sequence[str],
-  pitches: Sequence[int],
+  pitches: Sequence[int] | np.ndarray,
   made: np.ndarray,
   metadata: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[GeneratedNote]:
@@ -370,7 +362,7 @@ def _generated(
 def model_views(
   run: Run,
   notes: np.ndarray,
-  pitches: Sequence[int],
+  pitches: Sequence[int] | np.ndarray,
   made: np.ndarray,
   velocities: npt.ArrayLike | None = None,
 ) -> list[ModelView]:

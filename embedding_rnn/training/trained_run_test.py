@@ -332,26 +332,26 @@ def test_velocities(data_dir, tmp_path):
   pitches, velocities = conditions[:, :128], conditions[:, 128:]
   made = run.reconstruct(notes, conditions, seed=1)
   for ways in (velocities, velocities.argmax(1)):
-    again = run.reconstruct(notes, pitches, velocities=ways, seed=1)
+    again = run.reconstruct(notes, pitches, velocity=ways, seed=1)
     np.testing.assert_array_equal(again, made)
   z = run.encode(notes).z
   usual = run.sample(pitches, z, seed=1)
   assert np.abs(usual - made).max() > 1e-3
-  hundred = run.sample(pitches, z, velocities=100, seed=1)
+  hundred = run.sample(pitches, z, velocity=100, seed=1)
   np.testing.assert_array_equal(hundred, usual)
   known = np.arange(5) < 2
-  filled = run.fill(notes, known, pitches, velocities=velocities, seed=1)
+  filled = run.fill(notes, known, pitches, velocity=velocities, seed=1)
   np.testing.assert_array_equal(filled[:, :2], notes[:, :2])
-  assert run.sample(60, velocities=[1, 127]).shape == (2, 5, 4)
+  assert run.sample(60, velocity=[1, 127]).shape == (2, 5, 4)
   for bad in (128, -1, 0.5, [1, 2, 3]):
     with pytest.raises(ValueError, match='velocities'):
-      run.sample(pitches, z, velocities=bad)
+      run.sample(pitches, z, velocity=bad)
 
 
 def test_velocities_that_nobody_hears(run, notes):
   expected = run.reconstruct(notes, PITCHES, seed=1)
   for velocities in (1, PITCHES):
-    made = run.reconstruct(notes, PITCHES, velocities=velocities, seed=1)
+    made = run.reconstruct(notes, PITCHES, velocity=velocities, seed=1)
     np.testing.assert_array_equal(made, expected)
   both = np.concatenate([np.eye(128)[PITCHES]] * 2, axis=1)
   np.testing.assert_array_equal(run.reconstruct(notes, both, seed=1), expected)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,6 +30,7 @@ from embedding_rnn.model.tf1_checkpoint import restore_tf1_checkpoint
 from embedding_rnn.training import checkpoints
 from embedding_rnn.training.checkpoints import RunFiles
 from embedding_rnn.training.objective import Batch, Objective
+from embedding_rnn.training.prior import compiled_encode, fit_prior
 from embedding_rnn.training.progress import expect_same_run
 from embedding_rnn.training.task import TrainingTask, check_run_seed, run_task
 from embedding_rnn.training.trained_run import Run, load_run
@@ -169,6 +171,22 @@ class NoteObjective(Objective):
       'learning_rate': float(LearningRate.of(self.hps)(step)),
       'kl_weight': float(kl_weight_at(self.hps, step)),
     }
+
+  def arrays_to_keep(
+    self, optimizer: keras.optimizers.Optimizer
+  ) -> dict[str, Mapping[str, np.ndarray]]:
+    """The prior of the training notes' latents, see `prior`."""
+    del optimizer
+    if not self.model.conditional:
+      return {}
+    fitted = fit_prior(
+      self.model, self._dataset, self._transforms, self._encode
+    )
+    return {checkpoints.PRIOR: fitted.arrays()}
+
+  @functools.cached_property
+  def _encode(self):
+    return compiled_encode(self.model)
 
   def gradients(
     self, part: Batch, step: tf.Tensor, means: Sequence[tf.Tensor] = ()
