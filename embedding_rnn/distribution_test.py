@@ -40,6 +40,11 @@ RUN = (
 CASES = {
   'lstm': (DROPOUT, 'above'),
   'layer_norm': ('model=layer_norm,enc_model=layer_norm,bidir=0', 'below'),
+  'several_frames': (
+    'frames_per_step=2,error_order=2,feedback_keep_prob=0.5,feedback_noise=0.1,'
+    'free_running_weight=2',
+    'above',
+  ),
   'unconditional_hyper': (DROPOUT + 'model=hyper,unconditional=1', None),
 }
 

@@ -12,7 +12,12 @@ import keras
 import tensorflow as tf
 
 from embedding_rnn.model import cells, decoder, distribution, mixture, sampling
-from embedding_rnn.model.hparams import HParams, check_hparams, default_hps
+from embedding_rnn.model.hparams import (
+  HParams,
+  check_hparams,
+  condition_size,
+  default_hps,
+)
 from embedding_rnn.model.schedules import (
   clip_gradients,
   kl_weight_at,
@@ -30,6 +35,8 @@ __all__ = [
 
 
 PRECISIONS = ('float32', 'bfloat16')
+_OPEN_GATE = 2.0  # At first, the gates of errors are nearly open.
+_FIRST_CORRELATION = 0.9  # of an error with that of the frame before
 
 
 class Latent(NamedTuple):
@@ -54,13 +61,15 @@ class NoteCosts(NamedTuple):
 
   r_cost: tf.Tensor  # nats per value
   raw_kl: tf.Tensor  # nats per latent dimension
+  squared_error: tf.Tensor  # of the free-running mean; 0 if it has no weight
 
 
 class Costs(NamedTuple):
   """Costs of a batch, scalars.
 
   Attributes:
-    cost: r_cost + kl_weight * kl_cost, what training minimises.
+    cost: r_cost + kl_weight * kl_cost, what training minimises; and, with
+      hps.free_running_weight, that times the squared error.
     r_cost: reconstruction, mean negative log density in nats per value.
     kl_cost: the KL divergence, at least kl_tolerance (Kingma et al.'s free
       bits, arXiv 1606.04934); 0 for an unconditional model.
@@ -79,6 +88,9 @@ class Model(keras.Model):
   Built, with initialised weights, as soon as it is made. Besides the methods
   below it is an ordinary Keras model: `model.compile(); model.fit(batches)`
   trains it on `(batch, pitches)` pairs.
+
+  Wherever it takes pitches, one-hots `[B, 128]`, a model with
+  hps.velocity_context takes them with velocities behind, `[B, 256]`.
 
   Args:
     hps: hyperparameters, see `default_hps`. Copied; later changes have no
@@ -103,7 +115,11 @@ class Model(keras.Model):
     self.precision = precision
     self.width = hps.n_pca_components if hps.pca_dim_reduce else hps.seq_width
     self.conditional = not hps.unconditional
-    self.context_size = hps.z_size + hps.context_vec_size
+    self.condition_size = condition_size(hps)
+    self.context_size = hps.z_size + self.condition_size
+    # Values that the RNN writes in a step, and those that it hears.
+    self.step_width = self.width * hps.frames_per_step
+    self.heard_width = self.step_width if hps.feedback_keep_prob else 0
     self.encoder_cells: list[cells.Cell] = []
     self.decoder_cells: list[cells.Cell] = []
     self.state_layers: list[keras.layers.Dense] = []
@@ -127,7 +143,7 @@ class Model(keras.Model):
       cell = self._make_cell(
         hps.enc_model, hps.enc_rnn_size, f'encoder_{direction}'
       )
-      cell.build((None, self.width))
+      cell.build((None, self.step_width))
       self.encoder_cells.append(cell)
     width = hps.enc_rnn_size * len(directions)
     self.mean_layer = _linear(width, hps.z_size, 'z_mean')
@@ -137,7 +153,7 @@ class Model(keras.Model):
 
   def _build_decoder(self):
     hps = self.hps
-    width = self.width + (self.context_size if self.conditional else 0)
+    width = self.heard_width + (self.context_size if self.conditional else 0)
     for i in range(hps.num_layers):
       cell = self._make_cell(hps.model, hps.rnn_size, f'decoder_{i}')
       cell.build((None, width))
@@ -147,10 +163,18 @@ class Model(keras.Model):
         size = sum(cell.state_size)
         layer = _linear(self.context_size, size, f'initial_state_{i}')
         self.state_layers.append(layer)
-    self.head = keras.layers.Dense(
-      self.width * hps.num_mixture * 3, name='head'
-    )
+    outputs = hps.num_mixture * 3 + (1 if hps.error_order else 0)
+    self.head = keras.layers.Dense(self.step_width * outputs, name='head')
     self.head.build((None, hps.rnn_size))
+    if hps.error_order:
+      # In a layer, since Keras numbers the names of models.
+      self.errors = keras.layers.Layer(name='errors')
+      self.error_kernel = self.errors.add_weight(
+        name='kernel',
+        shape=(hps.error_order, self.width, self.width),
+        initializer=_first_error_kernel,
+      )
+      self.errors.built = True
 
   def _make_cell(self, kind, units, name):
     hps = self.hps
@@ -194,7 +218,8 @@ class Model(keras.Model):
         'An unconditional model has no encoder: set unconditional=0 and train.'
       )
     frames = _frames(frames, self.width)
-    x = tf.transpose(frames, [1, 2, 0])
+    steps = decoder.by_step(frames, self.hps.frames_per_step)
+    x = tf.transpose(steps, [1, 2, 0])
     last = []
     for i, cell in enumerate(self.encoder_cells):
       cell_seed = None if seed is None else _fold(seed, i)
@@ -210,7 +235,7 @@ class Model(keras.Model):
   def context(self, pitches: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     """What tells the decoder the note: `[Z + C, B]`, feature-major."""
     pitches = tf.convert_to_tensor(pitches)
-    size = self.hps.context_vec_size
+    size = self.condition_size
     if pitches.shape.rank != 2 or pitches.shape[1] != size:
       raise ValueError(
         f'pitches of shape {tuple(pitches.shape)}: expected one-hots '
@@ -249,17 +274,21 @@ class Model(keras.Model):
     Raises:
       ValueError: for inputs of another width, or a missing pitch or z.
     """
+    return self._predict(inputs, pitches, z, seed)[0]
+
+  def _predict(self, inputs, pitches=None, z=None, seed=None):
+    """-> mixtures, and their means as they are before errors move them."""
     inputs = _frames(inputs, self.width)
     context = None
     if self.conditional:
       if pitches is None or z is None:
         raise ValueError(
-          'A conditional model needs pitches [B, 128] and z '
+          f'A conditional model needs pitches [B, {self.condition_size}] and z '
           f'[B, {self.hps.z_size}]; got pitches={pitches!r}, z={z!r}.'
         )
       context = self.context(pitches, z)
     states = self.initial_states(context, tf.shape(inputs)[0])
-    x = tf.transpose(inputs, [1, 2, 0])
+    x = self._hear(inputs, seed)
     if seed is not None and self.hps.use_input_dropout:
       x = self._drop_input(x, context, _fold(seed, 100))
       context = None  # now part of x: each frame has its own mask
@@ -274,7 +303,65 @@ class Model(keras.Model):
       x *= cells.dropout_mask(_shape(x), keep, _fold(seed, 101))
     kernel, bias = self.head.kernel, self.head.bias
     outputs = tf.einsum('rg,trb->btg', kernel, x) + bias
-    return mixture.from_head(outputs, self.width)
+    mix, gate = self.read_head(outputs)
+    if self.hps.frames_per_step > 1:
+      mix, gate = self._by_frame((mix, gate), inputs.shape[1])
+    mean = mix.expectation()
+    if gate is not None:
+      order = self.hps.error_order
+      errors = mixture.errors_before(inputs[:, 1:], mean, order)
+      mix = mix.moved(mixture.error_shift(gate, errors, self.error_kernel))
+    return mix, mean
+
+  def _hear(self, inputs, seed):
+    """What the RNN hears in each step, `[S, frames * W, B]`: the one before."""
+    hps = self.hps
+    if not self.heard_width:
+      return tf.transpose(inputs[:, :: hps.frames_per_step, :0], [1, 2, 0])
+    if hps.frames_per_step > 1:
+      early = [[0, 0], [hps.frames_per_step - 1, 0], [0, 0]]
+      whole = -(-inputs.shape[1] // hps.frames_per_step) * hps.frames_per_step
+      inputs = tf.pad(inputs, early)[:, :whole]
+      inputs = decoder.by_step(inputs, hps.frames_per_step)
+    x = tf.transpose(inputs, [1, 2, 0])
+    if seed is None:
+      return x
+    shape = _shape(x)
+    if hps.feedback_noise:
+      normal = tf.random.stateless_normal
+      noise = distribution.draw(normal, shape, _fold(seed, 102), axis=-1)
+      x += hps.feedback_noise * noise
+    if hps.feedback_keep_prob < 1:
+      # A whole step of a note at once, and never its context.
+      shape, uniform = [shape[0], 1, shape[2]], tf.random.stateless_uniform
+      chance = distribution.draw(uniform, shape, _fold(seed, 103), axis=-1)
+      x *= tf.cast(chance < hps.feedback_keep_prob, x.dtype)
+    return x
+
+  def _by_frame(self, steps, num_frames):
+    """Tensors `[B, S, frames * W, ...]` of steps as `[B, T, W, ...]`."""
+
+    def split(x):
+      if x is None:
+        return None
+      per_step = self.hps.frames_per_step
+      shape = [x.shape[1] * per_step, self.width, *x.shape[3:]]
+      return tf.reshape(x, [_shape(x)[0], *shape])[:, :num_frames]
+
+    return tf.nest.map_structure(split, steps)
+
+  def read_head(self, outputs):
+    """-> mixtures `[..., frames * W, K]` of a step; gates of errors, or None.
+
+    Args:
+      outputs: of the head, `[..., features]`.
+    """
+    width = self.step_width
+    if not self.hps.error_order:
+      return mixture.from_head(outputs, width), None
+    sizes = [width * self.hps.num_mixture * 3, width]
+    outputs, logits = tf.split(outputs, sizes, axis=-1)
+    return mixture.from_head(outputs, width), tf.sigmoid(logits + _OPEN_GATE)
 
   def _drop_input(self, x, context, seed):
     if context is not None:
@@ -294,13 +381,16 @@ class Model(keras.Model):
     inputs, target = batch[:, :-1], batch[:, 1:]
     if self.conditional:
       latent = self.encode(target, noise, seed)
-      mix = self.predict_mixture(inputs, pitches, latent.z, seed)
+      mix, mean = self._predict(inputs, pitches, latent.z, seed)
       raw_kl = tf.reduce_mean(latent.kl_to_prior(), axis=1)
     else:
-      mix = self.predict_mixture(inputs, seed=seed)
+      mix, mean = self._predict(inputs, seed=seed)
       raw_kl = tf.zeros_like(batch[:, 0, 0])
     r_cost = -tf.reduce_mean(mix.log_prob(target), axis=[1, 2])
-    return NoteCosts(r_cost, raw_kl)
+    squared_error = tf.zeros_like(r_cost)
+    if self.hps.free_running_weight:
+      squared_error = tf.reduce_mean(tf.square(target - mean), axis=[1, 2])
+    return NoteCosts(r_cost, raw_kl, squared_error)
 
   def compute_costs(
     self,
@@ -327,6 +417,7 @@ class Model(keras.Model):
     return self.total_costs(
       tf.reduce_mean(notes.r_cost),
       tf.reduce_mean(notes.raw_kl),
+      tf.reduce_mean(notes.squared_error),
       kl_weight,
       whole_kl,
     )
@@ -335,10 +426,11 @@ class Model(keras.Model):
     self,
     r_cost: tf.Tensor,
     raw_kl: tf.Tensor,
+    squared_error: tf.Tensor,
     kl_weight: tf.Tensor | float | None = None,
     whole_kl: tf.Tensor | None = None,
   ) -> Costs:
-    """Costs from the means over notes of the two parts."""
+    """Costs from the means over notes of the three parts."""
     weight = self.hps.kl_weight if kl_weight is None else kl_weight
     floor = self.hps.kl_tolerance
     if not self.conditional:
@@ -347,7 +439,10 @@ class Model(keras.Model):
       kl_cost = tf.maximum(raw_kl, floor)
     else:
       kl_cost = tf.where(whole_kl < floor, floor, raw_kl)
-    return Costs(r_cost + weight * kl_cost, r_cost, kl_cost, raw_kl)
+    cost = r_cost + weight * kl_cost
+    if self.hps.free_running_weight:
+      cost += self.hps.free_running_weight * squared_error
+    return Costs(cost, r_cost, kl_cost, raw_kl)
 
   def sample(
     self,
@@ -473,6 +568,12 @@ def _linear(width, size, name):
   )
   layer.build((None, width))
   return layer
+
+
+def _first_error_kernel(shape, dtype=None):
+  """`[P, W, W]`: an error is like that of the frame before."""
+  first = _FIRST_CORRELATION * tf.eye(shape[-1], dtype=dtype)
+  return tf.pad(first[None], [[0, shape[0] - 1], [0, 0], [0, 0]])
 
 
 def seed_at_step(seed: int, step: Any) -> tf.Tensor:

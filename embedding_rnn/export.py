@@ -25,6 +25,7 @@ from absl import app, flags, logging
 
 from embedding_rnn import __version__
 from embedding_rnn.model.decoder import Decoder
+from embedding_rnn.model.hparams import NUM_VELOCITIES
 from embedding_rnn.training.trained_run import Run, load_run
 from embedding_rnn.utils import cli, files
 
@@ -40,6 +41,12 @@ _FRAMES = (
 )
 
 
+_STEPS = (
+  ' What is said of a frame in step holds for all frames_per_step frames of a '
+  'step, in one vector.'
+)
+
+
 def export_run(run: Run, output_dir: str | os.PathLike[str]) -> pathlib.Path:
   """Writes a run as a SavedModel, whole or not at all.
 
@@ -50,6 +57,8 @@ def export_run(run: Run, output_dir: str | os.PathLike[str]) -> pathlib.Path:
     initial_state, step: a frame at a time, from random numbers of the caller's;
       the mixtures are given, too.
     to_notes: the frames of all steps to notes.
+  With hps.velocity_context, those that take pitches take velocities, too. With
+  hps.frames_per_step, a step gives so many frames, in one vector.
 
   Args:
     run: a trained run.
@@ -95,14 +104,17 @@ class _Servable:
     self._transforms = run.transforms
     self._decoder = Decoder(run.model)
     # As variables, or each step would make the kernels anew.
-    weights = self._decoder.layers, self._decoder.head
-    self._decoder.layers, self._decoder.head = tf.nest.map_structure(
+    own = self._decoder
+    weights = own.layers, own.head, own.error_kernel
+    own.layers, own.head, own.error_kernel = tf.nest.map_structure(
       lambda x: tf.Variable(x, trainable=False), weights
     )
     zeros = {'num_notes': 1}
     if run.model.conditional:
       zeros = {'pitches': tf.zeros([1], tf.int32)}
       zeros['z'] = tf.zeros([1, run.hps.z_size])
+      if run.hps.velocity_context:
+        zeros['velocities'] = tf.zeros([1], tf.int32)
     self._state = self._begin(**zeros)
 
   def signatures(self) -> dict[str, tuple[Callable, dict[str, tf.TensorSpec]]]:
@@ -114,8 +126,10 @@ class _Servable:
         'pitches': spec([None], tf.int32),
         'z': spec([None, hps.z_size], tf.float32),
       }
+      if hps.velocity_context:
+        which['velocities'] = which['pitches']
     length = {'num_frames': spec([], tf.int32)}
-    frame = spec([None, model.width], tf.float32)
+    frame = spec([None, model.step_width], tf.float32)
     step = {'frame': frame, 'uniform': frame, 'normal': frame}
     state = {
       name: spec([None, x.shape[1]], tf.float32)
@@ -161,28 +175,35 @@ class _Servable:
   ):
     _check_controls(temperature, temperature_2, top_p)
     flat = [tf.transpose(state[name]) for name in sorted(state)]
-    states, offsets = tf.nest.pack_sequence_as(self._state, flat)
-    mix, states = self._decoder.step(tf.transpose(frame), states, offsets)
+    states, offsets, *errors = tf.nest.pack_sequence_as(self._state, flat)
+    heard = tf.transpose(frame)[: self._model.heard_width]
+    mix, gate, states = self._decoder.step(heard, states, offsets)
     values = mix.draw(uniform, normal, temperature, temperature_2, top_p=top_p)
-    mixture = mix._asdict()
-    return {'frame': values, **mixture, **_to_named((states, offsets))}
+    if gate is not None:
+      before = tf.transpose(errors[0])
+      led = self._decoder.lead(mix, gate, values, before)
+      values, mix, errors = led.values, led.mix, [tf.transpose(led.errors)]
+    state = _to_named((states, offsets, *errors))
+    return {'frame': values, **mix._asdict(), **state}
 
   def to_notes(self, frames):
     return {'notes': self._transforms.inverse(frames, tnp)}
 
-  def _begin(self, num_notes=None, pitches=None, z=None):
-    if not self._model.conditional:
-      return self._decoder.begin(None, num_notes)
-    context = self._model.context(self._one_hots(pitches), z)
-    return self._decoder.begin(context, tf.shape(pitches)[0])
+  def _begin(self, num_notes=None, z=None, **labels):
+    context = None
+    if self._model.conditional:
+      context = self._model.context(self._conditions(**labels), z)
+      num_notes = tf.shape(z)[0]
+    state = self._decoder.begin(context, num_notes)
+    if not self._hps.error_order:
+      return state
+    return *state, tf.transpose(self._decoder.no_errors(num_notes))
 
   def _generate(self, which, uniform, normal, controls):
-    one_hots = None
+    conditions, z = None, which.pop('z', None)
     if self._model.conditional:
-      one_hots = self._one_hots(which['pitches'])
-    drawn = self._decoder.generate(
-      one_hots, which.get('z'), uniform, normal, *controls
-    )
+      conditions = self._conditions(**which)
+    drawn = self._decoder.generate(conditions, z, uniform, normal, *controls)
     return self.to_notes(drawn.frames)
 
   def _shape(self, which, num_frames):
@@ -197,14 +218,21 @@ class _Servable:
       num_notes = tf.shape(which['pitches'])[0]
     return [num_notes, num_frames, self._model.width]
 
-  def _one_hots(self, pitches):
-    size = self._hps.context_vec_size
-    for check, bound in (
-      (tf.debugging.assert_greater_equal, 0),
-      (tf.debugging.assert_less, size),
-    ):
-      check(pitches, bound, f'pitches: expected MIDI numbers below {size}.')
-    return tf.one_hot(pitches, size)
+  def _conditions(self, pitches, velocities=None):
+    one_hots = _one_hots('pitches', pitches, self._hps.context_vec_size)
+    if velocities is None:
+      return one_hots
+    more = _one_hots('velocities', velocities, NUM_VELOCITIES)
+    return tf.concat([one_hots, more], axis=1)
+
+
+def _one_hots(what: str, numbers: Any, size: int) -> tf.Tensor:
+  for check, bound in (
+    (tf.debugging.assert_greater_equal, 0),
+    (tf.debugging.assert_less, size),
+  ):
+    check(numbers, bound, f'{what}: expected MIDI numbers below {size}.')
+  return tf.one_hot(numbers, size)
 
 
 def _to_named(state: Any) -> dict[str, tf.Tensor]:
@@ -239,7 +267,7 @@ def _describe(run: Run, functions: dict[str, Any]) -> dict[str, Any]:
     'step': run.step,
     'hparams': run.hps.values(),
     **{name: run.info[name] for name in known if name in run.info},
-    'frames': _FRAMES,
+    'frames': _FRAMES + (_STEPS if run.hps.frames_per_step > 1 else ''),
     'signatures': {
       name: {
         'inputs': tensors(function.structured_input_signature[1]),

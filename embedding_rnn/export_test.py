@@ -10,6 +10,8 @@ import tensorflow as tf
 
 import embedding_rnn
 from embedding_rnn import export
+from embedding_rnn.data import checks
+from embedding_rnn.model.decoder import by_step
 from embedding_rnn.training.trained_run_test import make_data, make_run
 
 # A second process imports TensorFlow, and much is traced.
@@ -22,7 +24,13 @@ RUNS = {
     'clip_z_with_tanh=1'
   ),
   'unconditional': 'unconditional=1,difference_input=0',
+  'several_frames': (
+    'model=layer_norm,frames_per_step=4,error_order=2,velocity_context=1,'
+    'one_scale=1,difference_input=0'
+  ),
+  'deaf': 'frames_per_step=4,error_order=2,feedback_keep_prob=0',
 }
+VELOCITIES = np.array([25, 100, 0], np.int32)
 PITCHES = np.array([60, 0, 127], np.int32)
 NUM_FRAMES, SEED = 9, 5
 CONTROLS = {'temperature': 0.7, 'temperature_2': 0.5, 'top_p': 0.8}
@@ -61,18 +69,21 @@ for folder in sys.argv[1:]:
     frame = outputs['frame']
     frames.append(frame)
     state = {k: x for k, x in outputs.items() if k.startswith('state_')}
-  keep('to_notes', call['to_notes'](frames=tf.stack(frames, axis=1)))
+  width = call['to_notes'].structured_input_signature[1]['frames'].shape[-1]
+  frames = tf.reshape(tf.stack(frames, axis=1), [len(frame), -1, width])
+  keep('to_notes', call['to_notes'](frames=frames[:, :NUM_FRAMES]))
   np.savez(folder + '_outputs.npz', **result)
 """
 
 
 def random_numbers(model):
   shape = [len(PITCHES), NUM_FRAMES, model.width]
-  uniform = tf.random.stateless_uniform(shape, [SEED, 1])
-  return {
-    'uniform': uniform,
+  numbers = {
+    'uniform': tf.random.stateless_uniform(shape, [SEED, 1]),
     'normal': tf.random.stateless_normal(shape, [SEED, 2]),
   }
+  per_step = model.hps.frames_per_step
+  return {name: by_step(x, per_step) for name, x in numbers.items()}
 
 
 def inputs_of(run, notes):
@@ -80,6 +91,8 @@ def inputs_of(run, notes):
   which = {'num_notes': np.int32(len(PITCHES))}
   if run.model.conditional:
     which = {'pitches': PITCHES, 'z': 100 * run.draw_latents(len(PITCHES))}
+  if run.hps.velocity_context:
+    which['velocities'] = VELOCITIES
   length = {'num_frames': np.int32(NUM_FRAMES)}
   controls = {name: np.float32(value) for name, value in CONTROLS.items()}
   return {
@@ -120,7 +133,8 @@ def results(folder, notes, runs):
       for key, value in inputs.items()
     }
     np.savez(folder / f'{name}_inputs.npz', **arrays)
-  command = [sys.executable, '-c', CHILD, *(str(folder / n) for n in runs)]
+  child = f'NUM_FRAMES = {NUM_FRAMES}\n{CHILD}'
+  command = [sys.executable, '-c', child, *(str(folder / n) for n in runs)]
   subprocess.run(command, check=True, timeout=300)
   results = {}
   for name in runs:
@@ -141,18 +155,26 @@ def test_the_same_numbers_without_the_package(name, runs, results, notes):
     z = 100 * run.draw_latents(len(PITCHES))
     for key, value in run.encode(notes)._asdict().items():
       close(result[f'encode/{key}'], value)
-  sampled = run.sample(PITCHES, z, num_frames=NUM_FRAMES, seed=SEED, **CONTROLS)
+  which = {'velocity': VELOCITIES, 'num_frames': NUM_FRAMES}
+  sampled = run.sample(PITCHES, z, seed=SEED, **which, **CONTROLS)
   close(result['sample/notes'], sampled)
-  decoded = run.sample(PITCHES, z, num_frames=NUM_FRAMES, greedy='mean')
+  decoded = run.sample(PITCHES, z, greedy='mean', **which)
   close(result['decode/notes'], decoded)
   # A frame at a time, from the same random numbers.
   close(result['to_notes/notes'], sampled)
-  frames = np.stack([result[f'step_{t}/frame'] for t in range(NUM_FRAMES)], 1)
+  num_steps = -(-NUM_FRAMES // run.hps.frames_per_step)
+
+  def all_steps(key):
+    x = np.stack([result[f'step_{s}/{key}'] for s in range(num_steps)], axis=1)
+    x = x.reshape(len(x), -1, run.model.width, *x.shape[3:])
+    return x[:, :NUM_FRAMES]
+
+  frames = all_steps('frame')
   inputs = np.pad(frames[:, :-1], [(0, 0), (1, 0), (0, 0)])
-  mix = run.model.predict_mixture(inputs, tf.one_hot(PITCHES, 128), z)
+  conditions = checks.conditions(PITCHES, VELOCITIES, run.hps)
+  mix = run.model.predict_mixture(inputs, conditions, z)
   for key, value in mix._asdict().items():
-    steps = [result[f'step_{t}/{key}'] for t in range(NUM_FRAMES)]
-    close(np.stack(steps, axis=1), value)
+    close(all_steps(key), value)
 
 
 @pytest.mark.parametrize('name', RUNS)
@@ -161,7 +183,7 @@ def test_description(name, folder, runs, results):
   assert description['hparams'] == runs[name].hps.values()
   assert description['codec'] == 'harmonic' and description['step'] == 20
   signatures = description['signatures']
-  assert ('encode' in signatures) == (name == 'conditional')
+  assert ('encode' in signatures) == (name != 'unconditional')
   for key, value in results[name].items():
     signature, _, output = key.partition('/')
     outputs = signatures[

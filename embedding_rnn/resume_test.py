@@ -374,3 +374,16 @@ def test_a_second_process_is_refused(few_steps, data_dir):
   child.join(TIMEOUT)
   train(FEW_STEPS, data_dir, folder)
   assert_same_end(folder, contents(after))
+
+
+def test_recurrent_steps_of_several_frames(eagerly, data_dir, tmp_path):
+  text = (
+    f'{TINY},save_every=3,frames_per_step=2,error_order=2,velocity_context=1,'
+    'feedback_keep_prob=0.5,feedback_noise=0.1,free_running_weight=2,'
+    'one_scale=1,difference_input=0'
+  )
+  whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+  train(f'{text},num_steps=6', data_dir, whole)
+  for num_steps in (3, 6):
+    train(f'{text},num_steps={num_steps}', data_dir, parts)
+  assert_same_end(parts, contents(whole))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from embedding_rnn.data.augmentation import Augmentation
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.decoder import with_first_input
@@ -72,8 +73,8 @@ def training_batches(
   Args:
     dataset: the notes.
     transforms: what turns them into model format.
-    hps: of these, batch_size (B) is read.
-    seed: of the order of the notes.
+    hps: of these, batch_size (B) is read, and by `Augmentation` its own.
+    seed: of the order of the notes, and of what is made of them.
     first_step: the step that the first batch is for.
     num_steps: how many batches; None for no end.
 
@@ -82,10 +83,14 @@ def training_batches(
     Frame 0 of a batch is zero: the decoder's first input.
   """
   rows = dataset.rows['train']
+  augment = Augmentation.fit(dataset, hps)
 
   def read(step: np.ndarray) -> tuple[np.ndarray, ...]:
     chosen = batch_rows(len(rows), hps.batch_size, seed, int(step))
-    return _model_batch(dataset, transforms, rows[chosen])
+    notes = dataset.notes(rows[chosen])
+    if augment:
+      notes = augment(*notes, seed, int(step))
+    return _model_batch(transforms, *notes)
 
   if num_steps is None:
     steps = tf.data.Dataset.counter(first_step)
@@ -125,7 +130,7 @@ def evaluation_batches(
     positions = step * batch_size + np.arange(batch_size)
     chosen = rows[np.minimum(positions, len(rows) - 1)]
     weight = (positions < len(rows)).astype(np.float32)
-    return *_model_batch(dataset, transforms, chosen), weight
+    return *_model_batch(transforms, *dataset.notes(chosen)), weight
 
   steps = tf.data.Dataset.range(-(-len(rows) // batch_size))
   shapes = (*_shapes(dataset, transforms, batch_size), (batch_size,))
@@ -133,9 +138,8 @@ def evaluation_batches(
 
 
 def _model_batch(
-  dataset: NoteDataset, transforms: Transforms, rows: np.ndarray
+  transforms: Transforms, frames: np.ndarray, pitches: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  frames, pitches = dataset.notes(rows)
   return with_first_input(transforms.forward(frames)), pitches
 
 
@@ -143,9 +147,10 @@ def _shapes(
   dataset: NoteDataset, transforms: Transforms, batch_size: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
   num_frames = dataset.frames.shape[1]
+  velocities = dataset.velocity_context * dataset.velocities.shape[1]
   return (
     (batch_size, num_frames + 1, transforms.width),
-    (batch_size, dataset.pitches.shape[1]),
+    (batch_size, dataset.pitches.shape[1] + velocities),
   )
 
 

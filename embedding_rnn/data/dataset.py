@@ -20,9 +20,10 @@ IDS = {  # by the key of the names in the metadata
   metadata.FAMILIES: 'instrument_family_ids.npy',
 }
 SPLIT_CODES = 'splits.npy'  # indices in `splits.SPLITS`
-_PCA_MAX_NOTES = 100_000
+MAX_FITTED_NOTES = 100_000
 _MAX_IDS = 2**31
 _ROWS_AT_ONCE = 16
+_ONE_HOTS_AT_ONCE = 4096
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,6 +40,7 @@ class NoteDataset:
     instrument_family_ids: ints `[N]`, or None if the data set has none.
     metadata: what dataset.json says: "codec", "instruments" (names by id),
       "instrument_families" (names by id); {} if there is no such file.
+    velocity_context: whether `notes` gives velocities behind pitches.
   """
 
   data_dir: str
@@ -49,6 +51,7 @@ class NoteDataset:
   instrument_ids: np.ndarray | None = None
   instrument_family_ids: np.ndarray | None = None
   metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+  velocity_context: bool = False
 
   @property
   def codec(self) -> str | None:
@@ -62,9 +65,44 @@ class NoteDataset:
       rows: `[n]` row indices, in any order.
 
     Returns:
-      Frames `[n, T, W]` and pitch one-hots `[n, 128]`, both float32.
+      Frames `[n, T, W]` and pitch one-hots `[n, 128]`, both float32; with
+      velocity_context pitch and velocity one-hots, `[n, 256]`.
     """
-    return _gather(self.frames, rows), _gather(self.pitches, rows)
+    one_hots = self.one_hots(rows, self.velocity_context)
+    return _gather(self.frames, rows), one_hots
+
+  def one_hots(self, rows: np.ndarray, with_velocities: bool) -> np.ndarray:
+    """Pitch one-hots `[n, 128]`, or those of pitch and velocity, `[n, 256]`."""
+    labels = [self.pitches] + [self.velocities] * with_velocities
+    return np.concatenate([_gather(array, rows) for array in labels], axis=1)
+
+  def midi_numbers(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """MIDI pitches and velocities of notes, ints `[n]` each."""
+    parts = [
+      [_gather(x, some).argmax(axis=1) for x in (self.pitches, self.velocities)]
+      for some in np.array_split(rows, max(1, len(rows) // _ONE_HOTS_AT_ONCE))
+    ]
+    pitches, velocities = map(np.concatenate, zip(*parts, strict=True))
+    return pitches, velocities
+
+  def names(self, key: str, rows: np.ndarray) -> list[str] | None:
+    """Names of the instruments of notes, or of their families, if known.
+
+    Args:
+      key: `metadata.INSTRUMENTS` or `metadata.FAMILIES`.
+      rows: `[n]` row indices.
+
+    Returns:
+      A name for each, made of its id if that has none; None without ids.
+    """
+    is_family = key == metadata.FAMILIES
+    ids = self.instrument_family_ids if is_family else self.instrument_ids
+    if ids is None:
+      return None
+    if known := self.metadata.get(key):
+      return [known[i] for i in ids[rows]]
+    label = 'instrument_family' if is_family else 'instrument'
+    return [f'{label}{i}' for i in ids[rows]]
 
   def chunks(
     self, rows: np.ndarray, chunk_size: int = 512
@@ -105,7 +143,7 @@ def open_dataset(
   Args:
     data_dir: the folder.
     hps: of these, the names of the files, max_seq_len (T), seq_width (W),
-      context_vec_size, batch_size and overfit are read.
+      context_vec_size, velocity_context, batch_size and overfit are read.
     seed: of the split; the same seed gives the same split.
 
   Returns:
@@ -160,6 +198,7 @@ def open_dataset(
     instrument_ids=instrument_ids,
     instrument_family_ids=ids[metadata.FAMILIES],
     metadata=known,
+    velocity_context=bool(hps.velocity_context),
   )
 
 
@@ -188,7 +227,12 @@ def fit_transforms(dataset: NoteDataset, hps: HParams) -> Transforms:
   Returns:
     The fitted transforms.
   """
-  rows = np.sort(dataset.rows['train'])
-  if len(rows) > _PCA_MAX_NOTES:
-    rows = rows[np.linspace(0, len(rows) - 1, _PCA_MAX_NOTES).astype(np.int64)]
+  rows = some_rows(np.sort(dataset.rows['train']), MAX_FITTED_NOTES)
   return Transforms.fit(hps, dataset.chunks(rows))
+
+
+def some_rows(rows: np.ndarray, max_rows: int) -> np.ndarray:
+  """At most so many rows, evenly spread: enough to fit something to."""
+  if len(rows) <= max_rows:
+    return rows
+  return rows[np.linspace(0, len(rows) - 1, max_rows).astype(np.int64)]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -90,8 +91,22 @@ def test_pca_is_fitted_to_the_training_split(folder, hps, golden, monkeypatch):
     transforms.pca.variance, golden['pca_explained_variance'], rtol=1e-6
   )
   # Of too many notes, some from the whole range are used.
-  monkeypatch.setattr(dataset, '_PCA_MAX_NOTES', 5)
+  monkeypatch.setattr(dataset, 'MAX_FITTED_NOTES', 5)
   rows = np.sort(notes.rows['train'])[[0, 6, 13, 20, 27]]
   few = dataset.fit_transforms(notes, hps)
   expected = Transforms.fit(hps, [golden['raw'][rows]])
   np.testing.assert_allclose(few.pca.mean, expected.pca.mean, atol=1e-9)
+
+
+def test_names_of_instruments_and_families(run):
+  notes = run.open_dataset()
+  names = notes.names('instrument_families', np.arange(3))
+  ids = notes.instrument_family_ids[:3]
+  known = notes.metadata['instrument_families']
+  assert names == [known[i] for i in ids]
+  nameless = dataclasses.replace(notes, metadata={})
+  assert nameless.names('instrument_families', np.arange(1)) == [
+    f'instrument_family{ids[0]}'
+  ]
+  without = dataclasses.replace(notes, instrument_family_ids=None)
+  assert without.names('instrument_families', np.arange(1)) is None

@@ -164,8 +164,63 @@ class WhitenedPCA:
     return cls(arrays['mean'], arrays['components'], arrays['variance'])
 
 
+class OneScale:
+  """Frames less their mean, divided by one number.
+
+  Attributes:
+    mean: the mean frame, `[W]`.
+    scale: the number, the root of the channels' mean variance.
+  """
+
+  def __init__(self, mean: np.ndarray, scale: float):
+    self.mean = np.asarray(mean, np.float64)
+    self.scale = float(scale)
+    if self.mean.ndim != 1 or not (
+      np.isfinite(self.mean).all() and 0 < self.scale < np.inf
+    ):
+      raise ValueError(
+        'mean must be finite, [W], and scale finite and positive, got shape '
+        f'{self.mean.shape} and scale {self.scale}; fit the scale again.'
+      )
+
+  @classmethod
+  def fit(cls, frames: Iterable[np.ndarray]) -> OneScale:
+    """The transform for frames, an iterable of arrays `[..., W]`."""
+    count, mean, scatter = _moments(frames)
+    return cls(mean, np.sqrt(np.trace(scatter) / (count * len(mean))))
+
+  def forward(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
+    """Frames `[..., W]` to scaled ones, of the same shape."""
+    frames = _as_float(frames, xp)
+    precise = xp.asarray(frames, np.float64)
+    return xp.asarray((precise - self.mean) / self.scale, frames.dtype)
+
+  def inverse(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
+    """Scaled frames `[..., W]` to frames, of the same shape."""
+    frames = _as_float(frames, xp)
+    precise = xp.asarray(frames, np.float64)
+    return xp.asarray(precise * self.scale + self.mean, frames.dtype)
+
+  def to_arrays(self) -> dict[str, np.ndarray]:
+    """All that `from_arrays` needs: mean and scale."""
+    return {'mean': self.mean, 'scale': np.float64(self.scale)}
+
+  @classmethod
+  def from_arrays(cls, arrays: dict[str, np.ndarray]) -> OneScale:
+    """The transform, from what `to_arrays` gave."""
+    return cls(arrays['mean'], float(arrays['scale']))
+
+
+# In their order, by the name of the attribute.
+_STEPS: dict[str, Any] = {
+  'difference': Difference,
+  'pca': WhitenedPCA,
+  'one_scale': OneScale,
+}
+
+
 class Transforms:
-  """The transforms of a run, in their order: difference, then PCA.
+  """The transforms of a run, in their order: difference, then PCA or scale.
 
   Example:
     >>> transforms = Transforms.fit(hps, [train_frames])
@@ -182,7 +237,18 @@ class Transforms:
     seq_width: int,
     difference: Difference | None = None,
     pca: WhitenedPCA | None = None,
+    one_scale: OneScale | None = None,
   ):
+    if pca and one_scale:
+      raise ValueError(
+        'PCA and one_scale: expected one of them; a PCA on one scale has the '
+        'same variance for all components.'
+      )
+    if one_scale and len(one_scale.mean) != seq_width:
+      raise ValueError(
+        f'The scale is for frames of {len(one_scale.mean)} channels, but '
+        f'seq_width is {seq_width}; fit it again.'
+      )
     if pca and len(pca.mean) != seq_width:
       raise ValueError(
         f'The PCA is for frames of {len(pca.mean)} channels, but seq_width is '
@@ -191,6 +257,7 @@ class Transforms:
     self.seq_width = seq_width
     self.difference = difference
     self.pca = pca
+    self.one_scale = one_scale
     self.width = len(pca.components) if pca else seq_width
 
   @classmethod
@@ -198,9 +265,11 @@ class Transforms:
     """Builds what `hps` asks for and fits it to the training notes.
 
     Args:
-      hps: of these, seq_width, difference_input, pca_dim_reduce and
-        n_pca_components are read.
-      train_chunks: arrays `[n, T, seq_width]` of notes; not read without PCA.
+      hps: of these, seq_width, difference_input, pca_dim_reduce,
+        n_pca_components and one_scale are read. With the last, all components
+        of a PCA are divided by one number, too.
+      train_chunks: arrays `[n, T, seq_width]` of notes; not read without PCA
+        or one_scale.
 
     Returns:
       The fitted transforms.
@@ -209,17 +278,23 @@ class Transforms:
       ValueError: as `WhitenedPCA.fit`, or for notes of another width.
     """
     result = cls(hps.seq_width, Difference() if hps.difference_input else None)
-    if not hps.pca_dim_reduce:
-      return result
     chunks = (result.forward(chunk) for chunk in train_chunks)
-    pca = WhitenedPCA.fit(chunks, hps.n_pca_components)
-    return cls(hps.seq_width, result.difference, pca)
+    if hps.pca_dim_reduce:
+      pca = WhitenedPCA.fit(chunks, hps.n_pca_components)
+      if hps.one_scale:
+        variance = np.full_like(pca.variance, pca.variance.mean())
+        pca = WhitenedPCA(pca.mean, pca.components, variance)
+      return cls(hps.seq_width, result.difference, pca)
+    if hps.one_scale:
+      scale = OneScale.fit(chunks)
+      return cls(hps.seq_width, result.difference, one_scale=scale)
+    return result
 
   def forward(self, frames: np.ndarray, xp: Any = np) -> np.ndarray:
     """Notes `[N, T, seq_width]` to model format `[N, T, width]`, float32."""
     frames = _as_float(frames, xp)
     _check_width(frames, self.seq_width)
-    for step in (self.difference, self.pca):
+    for step in self._steps().values():
       frames = step.forward(frames, xp) if step else frames
     return xp.asarray(frames, np.float32)
 
@@ -228,9 +303,12 @@ class Transforms:
     # Between the steps in float64, so that only the result is rounded.
     frames = xp.asarray(frames, np.float64)
     _check_width(frames, self.width)
-    for step in (self.pca, self.difference):
+    for step in reversed(self._steps().values()):
       frames = step.inverse(frames, xp) if step else frames
     return xp.asarray(frames, np.float32)
+
+  def _steps(self) -> dict[str, Any]:
+    return {name: getattr(self, name) for name in _STEPS}
 
   def save(self, path: str | os.PathLike[str]) -> None:
     """Writes everything to one .npz file, whole or not at all."""
@@ -239,7 +317,9 @@ class Transforms:
       'difference': np.int64(self.difference is not None),
       'pca': np.int64(self.pca is not None),
     }
-    for name, step in (('difference', self.difference), ('pca', self.pca)):
+    if self.one_scale:  # Versions that have none do not ask for it.
+      arrays['one_scale'] = np.int64(1)
+    for name, step in self._steps().items():
       if step:
         for key, value in step.to_arrays().items():
           arrays[f'{name}_{key}'] = value
@@ -271,12 +351,14 @@ class Transforms:
       with np.load(content, allow_pickle=False) as file:
         arrays = dict(file)
       steps: dict[str, Any] = {}
-      for name, kind in (('difference', Difference), ('pca', WhitenedPCA)):
+      for name, kind in _STEPS.items():
         own = {
           key.removeprefix(f'{name}_'): value
           for key, value in arrays.items()
           if key.startswith(f'{name}_')
         }
+        if name == 'one_scale':
+          arrays.setdefault(name, np.int64(0))
         steps[name] = kind.from_arrays(own) if int(arrays[name]) else None
       return cls(int(arrays['seq_width']), **steps)
     except files.ARRAY_DAMAGE as error:

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from sklearn import decomposition
 
-from embedding_rnn.data.transforms import Difference, Transforms, WhitenedPCA
+from embedding_rnn.data.transforms import (
+  Difference,
+  OneScale,
+  Transforms,
+  WhitenedPCA,
+)
 from embedding_rnn.model.hparams import default_hps
 
 
@@ -254,3 +259,50 @@ def test_loading_names_the_file_that_is_missing_or_damaged(tmp_path):
   np.savez(path, foreign=np.zeros(3))
   with pytest.raises(ValueError, match='holds no transforms'):
     Transforms.load(path)
+
+
+@pytest.mark.parametrize('difference', [0, 1])
+def test_one_scale_by_its_definition(difference, tmp_path):
+  frames = notes()
+  hps = default_hps().parse(f'one_scale=1,difference_input={difference}')
+  transforms = Transforms.fit(hps, [frames[:10], frames[10:]])
+  seen = Difference().forward(frames) if difference else frames
+  seen = seen.astype(np.float64)
+  scale = np.sqrt(seen.var(axis=(0, 1)).mean())
+  expected = (seen - seen.mean(axis=(0, 1))) / scale
+  actual = transforms.forward(frames)
+  np.testing.assert_allclose(actual, expected, atol=1e-5)
+  assert actual.dtype == np.float32
+  back = transforms.inverse(actual)
+  np.testing.assert_allclose(back, frames, atol=1e-4)
+  transforms.save(tmp_path / 'transforms.npz')
+  again = Transforms.load(tmp_path / 'transforms.npz')
+  np.testing.assert_array_equal(again.forward(frames), actual)
+  np.testing.assert_array_equal(again.inverse(actual), back)
+
+
+def test_one_scale_for_all_components(tmp_path):
+  frames = notes()
+  hps = pca_hps(n_pca_components=5, difference_input=0)
+  whitened = Transforms.fit(hps, [frames])
+  hps.one_scale = 1
+  scaled = Transforms.fit(hps, [frames])
+  deviation = np.sqrt(whitened.pca.variance)
+  expected = whitened.forward(frames) * deviation
+  expected /= np.sqrt(np.mean(deviation**2))
+  np.testing.assert_allclose(scaled.forward(frames), expected, atol=1e-5)
+  back = scaled.inverse(scaled.forward(frames))
+  expected = whitened.inverse(whitened.forward(frames))
+  np.testing.assert_allclose(back, expected, atol=1e-3)
+
+
+def test_one_scale_is_checked():
+  scale = OneScale(np.zeros(3), 2.0)
+  with pytest.raises(ValueError, match='3 channels'):
+    Transforms(4, one_scale=scale)
+  with pytest.raises(ValueError, match='expected one of them'):
+    pca = WhitenedPCA(np.zeros(3), np.eye(3), np.ones(3))
+    Transforms(3, pca=pca, one_scale=scale)
+  for bad in (0.0, np.nan, -1.0):
+    with pytest.raises(ValueError, match='finite and positive'):
+      OneScale(np.zeros(3), bad)

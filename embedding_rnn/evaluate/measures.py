@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from embedding_rnn.audio.codec import Codec
+from embedding_rnn.data import checks
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.data.transforms import Transforms
@@ -154,13 +155,13 @@ def _measure_run(
 ) -> dict[str, Any]:
   """What there is to say of any run."""
   model, seed = run.model, reference.seed
-  samples = run.sample(reference.pitches, seed=seed)
+  samples = run.sample(reference.one_hots, seed=seed)
   if model.conditional:
     made = run.reconstruct(
       reference.notes, reference.one_hots, greedy='mean', seed=seed
     )
   else:
-    mean_note = run.sample(reference.pitches[:1], greedy='mean', seed=seed)[0]
+    mean_note = run.sample(reference.one_hots[:1], greedy='mean', seed=seed)[0]
     guesses = mean_note, samples.mean(axis=0)
     best = min(guesses, key=lambda g: np.square(reference.notes - g).sum())
     made = np.broadcast_to(best, reference.notes.shape)
@@ -180,7 +181,7 @@ def _likelihood_measures(
   nats = likelihood.measure(
     run.model,
     frames,
-    reference.one_hots,
+    checks.conditions(reference.one_hots, None, run.hps),
     num_importance_samples,
     seed=reference.seed,
   )
@@ -221,6 +222,9 @@ def describe_density(transforms: Transforms, num_frames: int) -> dict[str, Any]:
       f'components of {variables}'
     )
     log_scale = float(np.log(transforms.pca.variance).mean() / 2)
+  if transforms.one_scale:
+    variables = f'{variables} on one scale'
+    log_scale = float(np.log(transforms.one_scale.scale))
   return {
     'variables': variables,
     'values_per_note': num_frames * transforms.width,

@@ -29,7 +29,7 @@ class Reference:
     seed: of all that is left to chance.
     rows: in the data set, `[N]`.
     notes: `[N, T, W]`.
-    one_hots: their pitches, `[N, 128]`.
+    one_hots: their pitches and velocities, `[N, 256]`.
     train_notes: those that baselines are fitted to.
     codec: which decodes notes, or None.
     decoded: which of the notes are decoded.
@@ -48,8 +48,9 @@ class Reference:
     self.split, self.seed, self.codec = split, seed, codec
     self.data_dir = os.path.abspath(dataset.data_dir)
     self.rows = _some(rng, dataset.rows[split], _MAX_NOTES)
-    self.notes, self.one_hots = dataset.notes(self.rows)
-    self.pitches = self.one_hots.argmax(axis=1)
+    self.notes, _ = dataset.notes(self.rows)
+    self.one_hots = dataset.one_hots(self.rows, with_velocities=True)
+    self.pitches, _ = dataset.midi_numbers(self.rows)
     train_rows = _some(rng, dataset.rows['train'], _MAX_TRAIN_NOTES)
     self.train_notes, _ = dataset.notes(train_rows)
     self._halves = np.array_split(rng.permutation(len(self.rows)), 2)

@@ -5,6 +5,7 @@ An experiment is one or more grids over what it overrides of `default_hps()`.
 
 import difflib
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -59,31 +60,49 @@ def _choices(value: Any, run_all: bool) -> Sequence[Any]:
   return value if isinstance(value, tuple) else (value,)
 
 
-# Sizes and steps with which default_run takes minutes on two cores. In so few
-# steps the decoder would learn to copy the frame before and leave z alone, and
-# its own frames would then lead it astray; hence the strong input dropout. The
-# weight of the KL term is near that of a whole note's evidence lower bound.
+# Sizes and steps with which default_run takes minutes on two cores. The RNN
+# takes wide steps, of which there are few, and hears no frames: it says how a
+# note goes from its latent alone, and the errors, which hang together from
+# frame to frame, are the noise around that. The weight of the KL term is that
+# of a whole note's evidence lower bound: a note has Z / (T W) times as many
+# latents as values.
+_DEFAULT_STEPS = 6000
 _DEFAULT_RUN = {
   'model': 'layer_norm',
-  'rnn_size': 128,
+  'rnn_size': 256,
+  'enc_model': 'layer_norm',
   'enc_rnn_size': 64,
   'z_size': 32,
-  'batch_size': 32,
-  'num_steps': 1400,
-  'save_every': 100,
+  'num_mixture': 3,
+  'frames_per_step': 25,
+  'error_order': 4,
+  'feedback_keep_prob': 0.0,
+  'velocity_context': 1,
   'difference_input': 0,
-  'pca_dim_reduce': 1,
-  'n_pca_components': 10,
-  'use_input_dropout': 1,
-  'input_dropout_prob': 0.06,
-  'kl_weight': 0.01,
-  'kl_weight_start': 0.01,
-  'learning_rate': 0.006,
-  'decay_rate': 0.998,
-  'min_learning_rate': 0.0002,
+  'one_scale': 1,
+  'mix_prob': 0.9,
+  'offset_scale': 0.3,
+  'free_running_weight': 10.0,
+  'kl_weight': 0.016,
+  'kl_weight_start': 0.016,
+  'kl_tolerance': 0.0,
+  'batch_size': 32,
+  'num_steps': _DEFAULT_STEPS,
+  'save_every': 500,
+  'learning_rate': 0.016,
+  'decay_rate': math.exp(-5 / _DEFAULT_STEPS),
+  'min_learning_rate': 0.00032,
 }
 # Its run, and an unconditional model to compare it with.
-_DEFAULT_BASELINE = {**_DEFAULT_RUN, 'unconditional': 1, 'num_steps': 400}
+_BASELINE_STEPS = 1000
+_DEFAULT_BASELINE = {
+  **_DEFAULT_RUN,
+  'unconditional': 1,
+  'feedback_keep_prob': 1.0,
+  'free_running_weight': 0.0,
+  'num_steps': _BASELINE_STEPS,
+  'decay_rate': math.exp(-5 / _BASELINE_STEPS),
+}
 
 _BLOG_13 = {
   'rnn_size': 1024,

@@ -15,8 +15,18 @@ class Drawn(NamedTuple):
   log_weight: tf.Tensor  # [B], importance of the notes as candidates, in nats
 
 
+class Led(NamedTuple):
+  """What `Decoder.lead` gives."""
+
+  values: tf.Tensor  # [B, frames * W]
+  mix: mixture.Mixture  # that they are of
+  errors: tf.Tensor  # after the step
+  total: tf.Tensor | None  # [B, W], with the step
+  log_weight: tf.Tensor  # [B], of the step
+
+
 class Decoder:
-  """The decoder of a model, frame by frame.
+  """The decoder of a model, step by step; a step is mostly one frame.
 
   What is the same in all frames is made once: the kernels here, and what z and
   pitch add to the first layer's gates in `begin`.
@@ -24,14 +34,18 @@ class Decoder:
   Attributes:
     layers: for each layer its kernels and its other weights, see `Cell.fused`.
     head: kernel and bias of the head, feature-major.
+    error_kernel: of the autoregression of errors, if there is one.
   """
 
   def __init__(self, model: Any):
     self._model = model
     first, *rest = model.decoder_cells
-    self.layers = [first.fused(model.width)]
+    self.layers = [first.fused(model.heard_width)]
     self.layers += [cell.fused(cell.units) for cell in rest]
     self.head = [tf.transpose(model.head.kernel), model.head.bias[:, None]]
+    self.error_kernel = tf.zeros([])
+    if model.hps.error_order:
+      self.error_kernel = tf.convert_to_tensor(model.error_kernel)
 
   def begin(self, context: Any, batch_size: Any) -> tuple[list, dict]:
     """-> state of each layer, and offsets of the first one's gates.
@@ -42,13 +56,24 @@ class Decoder:
     """
     model, offsets = self._model, {}
     if context is not None:
-      offsets = model.decoder_cells[0].offsets(context, model.width)
+      offsets = model.decoder_cells[0].offsets(context, model.heard_width)
     return model.initial_states(context, batch_size), offsets
 
   def step(
     self, x: tf.Tensor, states: list, offsets: dict
-  ) -> tuple[mixture.Mixture, list]:
-    """-> mixtures `[B, W, K]` of the frame after x `[W, B]`, and new states."""
+  ) -> tuple[mixture.Mixture, tf.Tensor | None, list]:
+    """What comes after the frames of the step before.
+
+    Args:
+      x: these, `[frames * W, B]`; no values of them for a decoder that hears
+        none.
+      states: of each layer.
+      offsets: see `begin`.
+
+    Returns:
+      Mixtures `[B, frames * W, K]`, gates of errors `[B, frames * W]` or None,
+      and new states.
+    """
     model, new_states = self._model, []
     for cell, (kernels, params), state in zip(
       model.decoder_cells, self.layers, states, strict=True
@@ -59,7 +84,62 @@ class Decoder:
       x, offsets = new_state[0], {}
     kernel, bias = self.head
     outputs = tf.transpose(tf.matmul(kernel, x) + bias)
-    return mixture.from_head(outputs, model.width), new_states
+    return *model.read_head(outputs), new_states
+
+  def no_errors(self, batch_size: Any) -> tf.Tensor:
+    """The errors before a note, see `mixture.error_shift`."""
+    model = self._model
+    return tf.zeros([batch_size, model.hps.error_order * model.width])
+
+  def lead(
+    self,
+    mix: mixture.Mixture,
+    gate: tf.Tensor | None,
+    drawn: tf.Tensor,
+    errors: tf.Tensor,
+    total: tf.Tensor | None = None,
+    goal: Any = None,
+    pull: Any = None,
+  ) -> Led:
+    """The frames of a step, one after another, from what was drawn for them.
+
+    Args:
+      mix: mixtures of the step.
+      gate: of their errors, or None.
+      drawn: from the mixtures as they are, `[B, frames * W]`.
+      errors: before the step.
+      total: of the frames before the step, `[B, W]`; for a goal alone.
+      goal: see `generate`, of the step's frames, `[B, frames * W]`.
+      pull: likewise, `[B, frames]`.
+    """
+    model, width = self._model, self._model.width
+    mean = mix.expectation()
+    frames, shifts, log_weight = [], [], 0.0
+    for i in range(model.hps.frames_per_step):
+      span = slice(i * width, (i + 1) * width)
+      values = drawn[:, span]
+      if gate is not None:
+        kernel = self.error_kernel
+        shifts.append(mixture.error_shift(gate[:, span], errors, kernel))
+        values += shifts[-1]
+      if goal is not None:
+        own = mixture.Mixture(*(x[:, span] for x in mix))
+        own = own if gate is None else own.moved(shifts[-1])
+        part = pull[:, i : i + 1]
+        before = tf.where(part < 1, own.log_prob(values), 0.0)
+        target = goal[:, span]
+        if model.hps.difference_input:
+          target -= total
+        values = (1 - part) * values + part * target
+        log_weight += tf.reduce_sum(own.log_prob(values) - before, axis=-1)
+        total += values
+      if gate is not None:
+        recent = errors[:, :-width]
+        errors = tf.concat([values - mean[:, span], recent], axis=1)
+      frames.append(values)
+    if gate is not None:
+      mix = mix.moved(tf.concat(shifts, axis=1))
+    return Led(tf.concat(frames, axis=1), mix, errors, total, log_weight)
 
   def generate(
     self,
@@ -103,41 +183,69 @@ class Decoder:
     model = self._model
     context = model.context(pitches, z) if model.conditional else None
     states, offsets = self.begin(context, batch_size)
-    uniform, normal = _time_major(uniform), _time_major(normal)
+    per_step = model.hps.frames_per_step
+    num_steps = -(-num_frames // per_step)
+
+    def steps_of(x):
+      return _time_major(by_step(x, per_step))
+
+    uniform, normal = steps_of(uniform), steps_of(normal)
     if goal is not None:
-      goal, pull = _time_major(goal), _time_major(pull[..., None])
+      goal, pull = steps_of(goal), steps_of(pull[..., None])
 
-    def body(t, x, states, total, log_weight, frames):
-      mix, states = self.step(x, states, offsets)
+    def body(s, x, states, errors, total, log_weight, steps):
+      mix, gate, states = self.step(x, states, offsets)
       values = mix.draw(
-        uniform[t], normal[t], temperature, temperature_2, greedy, top_p
+        uniform[s], normal[s], temperature, temperature_2, greedy, top_p
       )
-      if goal is not None:
-        drawn = tf.where(pull[t] < 1, mix.log_prob(values), 0.0)
-        target = goal[t] - total if model.hps.difference_input else goal[t]
-        values = (1 - pull[t]) * values + pull[t] * target
-        log_weight += tf.reduce_sum(mix.log_prob(values) - drawn, axis=-1)
-      total += values
-      frames = frames.write(t, values)
-      return t + 1, tf.transpose(values), states, total, log_weight, frames
+      if goal is not None or gate is not None:
+        known = () if goal is None else (goal[s], pull[s])
+        values, _, errors, total, more = self.lead(
+          mix, gate, values, errors, total, *known
+        )
+        log_weight += more
+      x = tf.transpose(values)[: model.heard_width]
+      steps = steps.write(s, values)
+      return s + 1, x, states, errors, total, log_weight, steps
 
-    frames = tf.TensorArray(
-      tf.float32, num_frames, element_shape=uniform.shape[1:]
+    steps = tf.TensorArray(
+      tf.float32, num_steps, element_shape=uniform.shape[1:]
     )
-    *_, log_weight, frames = tf.while_loop(
-      lambda t, *_: t < num_frames,
+    *_, log_weight, steps = tf.while_loop(
+      lambda s, *_: s < num_steps,
       body,
       (
         0,
-        tf.zeros([width, batch_size]),
+        tf.zeros([model.heard_width, batch_size]),
         states,
+        self.no_errors(batch_size),
         tf.zeros([batch_size, width]),
         tf.zeros([batch_size]),
-        frames,
+        steps,
       ),
-      maximum_iterations=num_frames,
+      maximum_iterations=num_steps,
     )
-    return Drawn(_time_major(frames.stack()), log_weight)
+    frames = _time_major(steps.stack())
+    if per_step > 1:
+      frames = tf.reshape(frames, [batch_size, -1, width])[:, :num_frames]
+    return Drawn(frames, log_weight)
+
+
+def by_step(frames: tf.Tensor, frames_per_step: int) -> tf.Tensor:
+  """Frames `[B, T, W]` by steps, `[B, S, frames_per_step * W]`.
+
+  Zeros fill up the last step.
+  """
+  if frames_per_step == 1:
+    return frames
+  batch_size, num_frames = (
+    frames.shape[i] or tf.shape(frames)[i] for i in (0, 1)
+  )
+  padding = [[0, 0], [0, -num_frames % frames_per_step], [0, 0]]
+  shape = [batch_size, -(-num_frames // frames_per_step), -1]
+  steps = tf.reshape(tf.pad(frames, padding), shape)
+  width = frames.shape[2] * frames_per_step
+  return tf.ensure_shape(steps, [*steps.shape[:2], width])
 
 
 def with_first_input(frames: np.ndarray) -> np.ndarray:

@@ -329,6 +329,8 @@ _WEIGHT = Bound('at least 0 and finite', lambda x: 0 <= x < math.inf)
 
 _MODEL, _COSTS, _BOTH = ('model',), ('costs',), ('model', 'costs')
 
+NUM_VELOCITIES = 128  # MIDI; the size of a velocity one-hot
+
 # In the order of 2017. Flags are ints, 0 or 1, as they were then.
 HYPERPARAMETERS = tuple(
   Hyperparameter(*row)
@@ -468,6 +470,65 @@ HYPERPARAMETERS = tuple(
       '1: model whitened principal components instead of channels', _BOTH,
     ),
     ('n_pca_components', 6, _POSITIVE, _DATA, 'how many of them', _BOTH),
+    # Those that came later; by default they change nothing.
+    (
+      'frames_per_step', 1, _POSITIVE, _DECODER,
+      'frames that the decoder writes, and the encoder reads, in a step of '
+      'the RNN; the reduction factor of [Wang et '
+      'al.](https://arxiv.org/abs/1703.10135)',
+      _MODEL,
+    ),
+    (
+      'error_order', 0, _WEIGHT, _DECODER,
+      'errors of how many frames before move the mixtures of a frame, by a '
+      'learned autoregression; 0: of none ([Sun et '
+      'al.](https://arxiv.org/abs/2101.12578))',
+      _MODEL,
+    ),
+    (
+      'velocity_context', 0, _FLAG, _DECODER,
+      '1: tell the decoder the velocity, too, as a one-hot', _MODEL,
+    ),
+    (
+      'feedback_keep_prob', 1.0, _FACTOR, _DECODER,
+      'probability to *keep* what the RNN hears of the step before, in '
+      'training alone ([Bowman et al.](https://arxiv.org/abs/1511.06349)); '
+      '0: it never hears frames, in sampling neither, and has no weights for '
+      'them',
+      _MODEL,
+    ),
+    (
+      'feedback_noise', 0.0, _WEIGHT, _DECODER,
+      'standard deviation of the noise on what the RNN hears of the step '
+      'before, in training alone',
+    ),
+    (
+      'free_running_weight', 0.0, _WEIGHT, _COST,
+      'weight of the squared error of the mixtures\' means, as they are '
+      'before errors move them',
+      _COSTS,
+    ),
+    (
+      'one_scale', 0, _FLAG, _DATA,
+      '1: subtract the mean frame and divide by one number, not by one for '
+      'each component',
+      _BOTH,
+    ),
+    (
+      'mix_prob', 0.0, _FACTOR, _DATA,
+      'probability that a training note is mixed with another, w·a + (1 - w)·b '
+      'with w from -0.2 to 1.2 ([Zhang et '
+      'al.](https://arxiv.org/abs/1710.09412))',
+    ),
+    (
+      'mix_semitones', 6, _WEIGHT, _DATA,
+      'how far apart the pitches of the two may be',
+    ),
+    (
+      'offset_scale', 0.0, _WEIGHT, _DATA,
+      "size of a training note's constant random offset, in units of the "
+      "spread of notes' mean frames",
+    ),
   )
 )  # fmt: skip
 
@@ -475,6 +536,11 @@ HYPERPARAMETERS = tuple(
 def default_hps() -> HParams:
   """The hyperparameters of 2017 and their defaults, as a new `HParams`."""
   return HParams(**{h.name: h.default for h in HYPERPARAMETERS})
+
+
+def condition_size(hps: HParams) -> int:
+  """Size of what tells the decoder the pitch and, if it is to, the velocity."""
+  return hps.context_vec_size + NUM_VELOCITIES * hps.velocity_context
 
 
 def names_that_shape(what: str) -> list[str]:
@@ -498,6 +564,11 @@ def check_hparams(hps: HParams) -> None:
     raise ValueError(
       f'n_pca_components={hps.n_pca_components}: expected at most '
       f'seq_width={hps.seq_width}.'
+    )
+  if hps.frames_per_step > hps.max_seq_len:
+    raise ValueError(
+      f'frames_per_step={hps.frames_per_step}: expected at most '
+      f'max_seq_len={hps.max_seq_len}.'
     )
 
 

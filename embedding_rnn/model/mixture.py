@@ -1,5 +1,7 @@
 """The mixture-density head: each value of a frame is a Gaussian mixture."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -32,6 +34,14 @@ class Mixture(NamedTuple):
     """Log density in nats of values `[...]`."""
     return self.distribution().log_prob(x)
 
+  def expectation(self) -> tf.Tensor:
+    """The means of the whole mixtures, `[...]`."""
+    return tf.reduce_sum(tf.exp(self.logmix) * self.mean, axis=-1)
+
+  def moved(self, shift: tf.Tensor) -> Mixture:
+    """The mixtures with all of their means moved by `[...]`."""
+    return self._replace(mean=self.mean + shift[..., None])
+
   def draw(
     self,
     uniform: tf.Tensor,
@@ -58,7 +68,7 @@ class Mixture(NamedTuple):
         sampling (Holtzman et al., arXiv 1904.09751).
     """
     if greedy == 'mean':
-      return tf.reduce_sum(tf.exp(self.logmix) * self.mean, axis=-1)
+      return self.expectation()
     if greedy:
       index = tf.argmax(self.logmix, axis=-1, output_type=tf.int32)
     else:
@@ -105,3 +115,41 @@ def from_head(outputs: tf.Tensor, width: int) -> Mixture:
   parts = tf.ensure_shape(parts, static)
   logits, mean, logstd = tf.unstack(parts, axis=-2)
   return Mixture(tf.nn.log_softmax(logits), mean, logstd)
+
+
+def error_shift(
+  gate: tf.Tensor, errors: tf.Tensor, kernel: tf.Tensor
+) -> tf.Tensor:
+  """How far the errors of the frames before move the mixtures of a frame.
+
+  Errors of neighbouring frames are alike; this is a vector autoregression of
+  them (Sun, Lang & Boning, arXiv 2101.12578), with a gate.
+
+  Args:
+    gate: from 0 to 1, `[..., W]`.
+    errors: of the P frames before, each less the mean of its mixture as it was
+      before it was moved, the last one first; `[..., P * W]`.
+    kernel: `[P, W, W]`.
+
+  Returns:
+    `[..., W]`.
+  """
+  width = kernel.shape[-1]
+  return gate * tf.tensordot(errors, tf.reshape(kernel, [-1, width]), 1)
+
+
+def errors_before(frames: tf.Tensor, mean: tf.Tensor, order: int) -> tf.Tensor:
+  """The errors before each frame, as `error_shift` takes them.
+
+  Args:
+    frames: `[B, T - 1, W]`, all but the last.
+    mean: of the mixtures of all frames, `[B, T, W]`.
+    order: P. Before the note there are no errors: they are 0.
+
+  Returns:
+    `[B, T, P * W]`.
+  """
+  num_frames = mean.shape[1]
+  errors = tf.pad(frames - mean[:, :-1], [[0, 0], [order, 0], [0, 0]])
+  starts = reversed(range(order))
+  return tf.concat([errors[:, i : i + num_frames] for i in starts], axis=-1)

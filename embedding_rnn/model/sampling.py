@@ -169,7 +169,7 @@ def _check_pitches(model, pitches):
       'its batch size from them.'
     )
   pitches = tf.convert_to_tensor(pitches, tf.float32)
-  size = model.hps.context_vec_size
+  size = model.condition_size
   if pitches.shape.rank != 2 or pitches.shape[1] != size or not len(pitches):
     raise ValueError(
       f'pitches of shape {tuple(pitches.shape)}: expected one-hots '

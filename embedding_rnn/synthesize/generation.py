@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from embedding_rnn.data import checks
+from embedding_rnn.data.metadata import FAMILIES, INSTRUMENTS
 from embedding_rnn.model import latents
 
 # Processes that draw figures import this file, too, and need no TensorFlow.
@@ -90,6 +92,7 @@ class Originals:
     notes: `[N, T, 16]`.
     own_pitches: MIDI pitches of the notes, ints `[N]`.
     pitches: what to make something of them at, ints `[N]`.
+    velocities: MIDI velocities of the notes, ints `[N]`.
 
   Raises:
     ValueError: for a row that is not there.
@@ -108,8 +111,8 @@ class Originals:
         f'{len(dataset.frames) - 1}; summary.json says the row of each note.'
       )
     self._dataset = dataset
-    self.notes, one_hots = dataset.notes(self.rows)
-    self.own_pitches = one_hots.argmax(axis=1)
+    self.notes, _ = dataset.notes(self.rows)
+    self.own_pitches, self.velocities = dataset.midi_numbers(self.rows)
     self.pitches = self.own_pitches
     if midi_pitch is not None:
       self.pitches = np.full_like(self.own_pitches, midi_pitch)
@@ -122,20 +125,20 @@ class Originals:
 
     It may be part of a file name, whatever instruments are called.
     """
-    instrument = self._label('instrument', i) or 'note'
+    instrument = self._label(INSTRUMENTS, i) or 'note'
     instrument = re.sub(r'[^\w-]+', '_', instrument)[:_MAX_NAME_LENGTH]
-    velocity = int(np.argmax(self._dataset.velocities[self.rows[i]]))
+    velocity = self.velocities[i]
     pitch = self.own_pitches[i]
     return f'{instrument}-{pitch:03d}-{velocity:03d}_row{self.rows[i]}'
 
   def family(self, i: int) -> str | None:
     """Name of the note's instrument family, if known."""
-    return self._label('instrument_family', i)
+    return self._label(FAMILIES, i)
 
   def title(self, i: int) -> str:
     """The note's name for people."""
-    velocity = int(np.argmax(self._dataset.velocities[self.rows[i]]))
-    what = self._label('instrument', i) or self.family(i)
+    velocity = self.velocities[i]
+    what = self._label(INSTRUMENTS, i) or self.family(i)
     what = what or f'note {self.rows[i]}'
     return f'{what}, MIDI pitch {self.own_pitches[i]}, velocity {velocity}'
 
@@ -172,14 +175,9 @@ class Originals:
       notes.append(note)
     return notes
 
-  def _label(self, field: str, i: int) -> str | None:
-    ids = getattr(self._dataset, f'{field}_ids')
-    if ids is None:
-      return None
-    number = int(ids[self.rows[i]])
-    plural = 'instrument_families' if field.endswith('family') else f'{field}s'
-    names = self._dataset.metadata.get(plural)
-    return names[number] if names else f'{field}{number}'
+  def _label(self, key: str, i: int) -> str | None:
+    names = self._dataset.names(key, self.rows[i : i + 1])
+    return names[0] if names else None
 
 
 def reconstructions(
@@ -193,8 +191,9 @@ def reconstructions(
     **settings: of `Run.reconstruct`.
   """
   notes, pitches = originals.notes, originals.pitches
-  made = run.reconstruct(notes, pitches, **settings)
-  views = model_views(run, notes, pitches, made)
+  velocities = originals.velocities
+  made = run.reconstruct(notes, pitches, velocity=velocities, **settings)
+  views = model_views(run, notes, pitches, made, velocities)
   return originals.generated('reconstruction', made, views=views)
 
 
@@ -211,7 +210,13 @@ def infills(
   """
   frames = np.arange(originals.notes.shape[1])
   is_known = (frames < gap[0]) | (frames >= gap[1])
-  made = run.fill(originals.notes, is_known, originals.pitches, **settings)
+  made = run.fill(
+    originals.notes,
+    is_known,
+    originals.pitches,
+    velocity=originals.velocities,
+    **settings,
+  )
   metadata = {'gap_frames': list(gap)}
   what = f', frames {gap[0]} to {gap[1] - 1} made anew'
   return originals.generated('filling', made, '_filled', what, metadata)
@@ -222,7 +227,11 @@ def continuations(
 ) -> list[GeneratedNote]:
   """As `infills`, of `Run.continue_notes`: only the beginnings are kept."""
   made = run.continue_notes(
-    originals.notes, num_given, originals.pitches, **settings
+    originals.notes,
+    num_given,
+    originals.pitches,
+    velocity=originals.velocities,
+    **settings,
   )
   metadata = {'given_frames': num_given}
   what = f', continued after {num_given} frames'
@@ -260,7 +269,8 @@ def interpolation(
   start, end = run.encode(ends.notes).z
   z = latents.interpolate(start, end, fractions, kind)
   pitch = int(ends.pitches[0])
-  made = run.sample(pitch, z, **settings)
+  velocity = ends.velocities[0]
+  made = run.sample(pitch, z, velocity=velocity, **settings)
   way = f'of the way from {ends.title(0)}, to {ends.title(1)}'
   titles = [f'{fraction:.0%} {way}' for fraction in fractions]
   metadata = [{'fraction': float(fraction)} for fraction in fractions]
@@ -275,7 +285,8 @@ def combination(
   """The note of the latent A - B + C of three notes, at the pitch of A."""
   z = latents.analogy(*run.encode(terms.notes).z)
   pitches = terms.pitches[:1]
-  made = run.sample(pitches, z, **settings)
+  velocity = terms.velocities[0]
+  made = run.sample(pitches, z, velocity=velocity, **settings)
   a, b, c = (terms.title(i) for i in range(3))
   titles = [f'{a}; minus {b}; plus {c}']
   metadata = [{'rows': terms.rows.tolist()}]
@@ -287,7 +298,8 @@ def sweep(
 ) -> list[GeneratedNote]:
   """One instrument over the keyboard: the latent of a note at many pitches."""
   z = run.encode(original.notes).z[0]
-  made = run.sample(np.asarray(pitches, int), z, **settings)
+  velocity = original.velocities[0]
+  made = run.sample(np.asarray(pitches, int), z, velocity=velocity, **settings)
   titles = [f'The instrument of {original.title(0)}'] * len(made)
   metadata = [{'row': int(original.rows[0])}] * len(pitches)
   return _generated('sweep', titles, pitches, made, metadata)
@@ -296,7 +308,7 @@ def sweep(
 def _generated(
   section: str,
   titles: Sequence[str],
-  pitches: Sequence[int],
+  pitches: Sequence[int] | np.ndarray,
   made: np.ndarray,
   metadata: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[GeneratedNote]:
@@ -318,7 +330,11 @@ def _generated(
 
 
 def model_views(
-  run: Run, notes: np.ndarray, pitches: Sequence[int], made: np.ndarray
+  run: Run,
+  notes: np.ndarray,
+  pitches: Sequence[int] | np.ndarray,
+  made: np.ndarray,
+  velocities: npt.ArrayLike | None = None,
 ) -> list[ModelView]:
   """What the model sees of notes and of their reconstructions.
 
@@ -327,6 +343,7 @@ def model_views(
     notes: `[N, T, 16]`.
     pitches: MIDI pitches `[N]`.
     made: reconstructions `[N, T, 16]`.
+    velocities: MIDI velocities `[N]`, as of `Run.sample`.
   """
   import tensorflow as tf
 
@@ -334,7 +351,7 @@ def model_views(
   from embedding_rnn.model.decoder import with_first_input
 
   original, remade = map(run.transforms.forward, (notes, made))
-  one_hots = np.eye(run.hps.context_vec_size, dtype=np.float32)[pitches]
+  one_hots = checks.conditions(pitches, velocities, run.hps)
 
   @tf.function(autograph=False)
   def predict(batch: Any, pitches: Any) -> Any:

@@ -3,7 +3,8 @@
   hparams.json transforms.npz run.json   written once, when training starts
   manifest.json                          the SHA-256 of these three
   best-00001000/                         the weights with the best validation
-                                         cost so far, and their costs
+                                         cost so far, their costs, and the
+                                         prior of their latents
   last-00002000/                         all that training needs to go on
 
 Each save has a manifest of its own and appears whole. The one before the newest
@@ -33,7 +34,7 @@ if TYPE_CHECKING:  # else, reading a run's progress would take seconds
 HPARAMS, TRANSFORMS, INFO = 'hparams.json', 'transforms.npz', 'run.json'
 HISTORY = 'history.csv'
 # Files of a save.
-WEIGHTS, COSTS = 'weights.npz', 'costs.json'
+WEIGHTS, COSTS, PRIOR = 'weights.npz', 'costs.json', 'prior.npz'
 STATE, OPTIMIZER = 'state.json', 'optimizer.npz'
 BEST, LAST = 'best', 'last'
 EMBEDDING_RNN, WAVENET = 'embedding_rnn', 'wavenet'  # kinds of models

@@ -5,20 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from embedding_rnn.data import checks, provenance
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Latent, Model
-from embedding_rnn.model import distribution, infilling, sampling
+from embedding_rnn.model import infilling, sampling
 from embedding_rnn.model.hparams import HParams, names_that_shape
 from embedding_rnn.training import checkpoints
+from embedding_rnn.training.prior import PRIORS, LatentPrior, compiled_encode
 from embedding_rnn.utils import settings
+from embedding_rnn.utils.files import CheckedFolder
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class Run:
     step: number of training steps behind the weights.
     costs: for 'valid' and 'test' their "cost", "r_cost", "kl_cost" and
       "raw_kl"; see `embedding_rnn.Costs`.
+    prior: where the latents of its training notes lie; None if unconditional,
+      or of a version that did not fit it yet.
   """
 
   folder: str
@@ -49,6 +53,7 @@ class Run:
   info: dict[str, Any]
   step: int
   costs: dict[str, dict[str, float]]
+  prior: LatentPrior | None = None
 
   def encode(self, notes: npt.ArrayLike, *, batch_size: int = 64) -> Latent:
     """The latents of notes.
@@ -73,7 +78,7 @@ class Run:
     return Latent(*(part.numpy() for part in latent))
 
   def draw_latents(self, num_notes: int, *, seed: int | None = 0) -> np.ndarray:
-    """Latents `[num_notes, Z]` from the prior; see `sampling.draw_latents`."""
+    """Latents `[num_notes, Z]` from N(0, I); see `sampling.draw_latents`."""
     return sampling.draw_latents(self.model, num_notes, seed).numpy()
 
   def sample(
@@ -81,6 +86,9 @@ class Run:
     pitches: npt.ArrayLike,
     z: npt.ArrayLike | None = None,
     *,
+    family: str | Sequence[str | None] | None = None,
+    velocity: npt.ArrayLike | None = None,
+    prior: str = 'fitted',
     num_frames: int | None = None,
     seed: int | None = 0,
     batch_size: int = 128,
@@ -93,12 +101,22 @@ class Run:
 
       run.sample(range(36, 85), run.encode(notes).z[0])
       run.sample(60, latents.interpolate(z[0], z[1], np.linspace(0, 1, 9)))
+      run.sample([60, 64, 67], family='flute', velocity=100)
 
     Args:
       pitches: MIDI numbers `[N]`, one-hots `[N, 128]`, or one MIDI number for
         all; an unconditional model only takes their number.
-      z: latents `[N, Z]`, or one `[Z]` for all; drawn from N(0, I) if None. Not
+      z: latents `[N, Z]`, or one `[Z]` for all; drawn from a prior if None. Not
         for unconditional models.
+      family: names of instrument families `[N]`, or one for all, of the notes
+        to draw. For None, one is drawn: of those of the training notes whose
+        pitches are near.
+      velocity: MIDI numbers `[N]`, one-hots `[N, 128]`, or one number for all;
+        100 if None. Pitches may have them behind, one-hots `[N, 256]`, as
+        those of `NoteDataset.notes`. Heard by models with hps.velocity_context,
+        and heeded where latents are drawn.
+      prior: 'fitted' draws latents from `Run.prior` if the run has one, and
+        else, as 'standard' does, from N(0, I), where there are no families.
       num_frames: T; hps.max_seq_len if None.
       seed: of all randomness; fresh randomness if None. A note's depends on its
         place among the notes, not on their number.
@@ -116,13 +134,21 @@ class Run:
     """
     sampling.check_controls(**controls)
     z = None if z is None else np.asarray(z)
-    num_latents = len(z) if z is not None and z.ndim > 1 else None
-    one_hots = self._one_hots(pitches, num_latents)
-    if z is not None and z.ndim == 1:
-      z = np.tile(z, (len(one_hots), 1))
+    pitches, velocity = checks.split_conditions(pitches, velocity, self.hps)
+    number = _number_of_notes(z, family, velocity)
+    conditions = self._conditions(pitches, velocity, number)
+    if z is None:
+      z = self._draw(conditions, family, velocity, prior, seed)
+    elif family is not None:
+      raise ValueError(
+        f'family={family!r} and z: the latents say the family already; give '
+        'one of the two.'
+      )
+    elif z.ndim == 1:
+      z = np.tile(z, (len(conditions), 1))
     frames = sampling.sample(
       self.model,
-      one_hots,
+      conditions,
       z,
       num_frames=num_frames,
       seed=seed,
@@ -136,6 +162,7 @@ class Run:
     notes: npt.ArrayLike,
     pitches: npt.ArrayLike,
     *,
+    velocity: npt.ArrayLike | None = None,
     seed: int | None = 0,
     batch_size: int = 128,
     **controls: Any,
@@ -147,6 +174,7 @@ class Run:
     Args:
       notes: `[N, T, seq_width]`.
       pitches: as of `sample`, also for the others and for the errors.
+      velocity: as above.
       seed: as above.
       batch_size: as above.
       **controls: as above.
@@ -156,9 +184,9 @@ class Run:
     """
     sampling.check_controls(**controls)
     notes = checks.check_notes(notes, self.transforms.seq_width)
-    one_hots = self._one_hots(pitches, len(notes))
+    conditions = self._conditions(pitches, velocity, len(notes))
     return self.sample(
-      one_hots,
+      conditions,
       self._encode_z(notes, batch_size),
       num_frames=notes.shape[1],
       seed=seed,
@@ -173,6 +201,7 @@ class Run:
     pitches: npt.ArrayLike,
     z: npt.ArrayLike | None = None,
     *,
+    velocity: npt.ArrayLike | None = None,
     num_candidates: int = 1,
     seed: int | None = 0,
     batch_size: int = 128,
@@ -190,6 +219,7 @@ class Run:
       pitches: as of `sample`, also for the others and for the errors.
       z: `[N, Z]`; if None, those of the notes with each gap bridged by a
         straight line, and the ends by the nearest known frame.
+      velocity: as above.
       num_candidates: see `sampling.sample`.
       seed: as above.
       batch_size: as above; each candidate counts.
@@ -201,7 +231,7 @@ class Run:
     sampling.check_controls(**controls)
     notes, known = infilling.check_known(notes, is_known)
     notes = checks.check_notes(notes, self.transforms.seq_width)
-    one_hots = self._one_hots(pitches, len(notes))
+    conditions = self._conditions(pitches, velocity, len(notes))
     bridged = infilling.bridge(notes, known)
     if z is None:
       z = self._encode_z(bridged, batch_size)
@@ -209,7 +239,7 @@ class Run:
     is_reversed = self.transforms.difference is not None
     frames = sampling.sample(
       self.model,
-      one_hots,
+      conditions,
       z,
       given=given,
       is_given=known[:, ::-1] if is_reversed else known,
@@ -308,17 +338,49 @@ class Run:
 
   @functools.cached_property
   def _encode(self):
-    return tf.function(
-      self.model.encode, autograph=False, jit_compile=distribution.prefers_xla()
-    )
+    return compiled_encode(self.model)
+
+  def _draw(self, conditions, family, velocity, prior, seed):
+    """Latents from a prior; None for N(0, I)."""
+    if prior not in PRIORS:
+      raise ValueError(f'prior={prior!r}: expected one of {", ".join(PRIORS)}.')
+    if self.prior is None or prior == 'standard':
+      if family is not None:
+        raise ValueError(
+          f'family={family!r}, but latents are drawn from N(0, I), which knows '
+          "no families: ask a run that has a prior, and for prior='fitted'."
+        )
+      return None
+    number = len(conditions)
+    normal = sampling.draw_latents(self.model, number, seed).numpy()
+    # The noise of a note depends on its place alone, and so must this.
+    key = np.random.SeedSequence().generate_state(2, np.uint64)
+    if seed is not None:
+      key = np.array([seed % 2**64, 0], np.uint64)
+    random = np.random.RandomState(np.random.Philox(key=key))
+    uniform = random.random_sample((number, 2))
+    pitches = conditions[:, : self.hps.context_vec_size].argmax(axis=1)
+    if np.ndim(velocity) == 2:
+      velocity = np.argmax(velocity, axis=1)
+    return self.prior.sample(normal, uniform, pitches, family, velocity)
 
   def _encode_z(self, notes, batch_size):
     if not self.model.conditional:
       return None
     return self.encode(notes, batch_size=batch_size).z
 
-  def _one_hots(self, pitches, num_notes):
-    return checks.one_hots(pitches, self.hps.context_vec_size, num_notes)
+  def _conditions(self, pitches, velocity, num_notes):
+    return checks.conditions(pitches, velocity, self.hps, num_notes)
+
+
+def _number_of_notes(z, family, velocity):
+  """How many notes are asked for; None if nothing but pitches says so."""
+  if z is not None and z.ndim > 1:
+    return len(z)
+  for given in (family, velocity):
+    if given is not None and np.ndim(given):
+      return len(given)
+  return None
 
 
 def load_run(
@@ -341,12 +403,13 @@ def load_run(
     ValueError: if the run has other hyperparameters.
   """
   files = checkpoints.read_run(folder)
-  save, (weights, costs) = checkpoints.read_save(
+  save, (weights, costs, prior) = checkpoints.read_save(
     folder,
     checkpoints.BEST,
     lambda save: (
       save.read_arrays(checkpoints.WEIGHTS),
       save.read_json(checkpoints.COSTS),
+      _read_prior(save),
     ),
   )
   model = Model(files.hps, checkpoints.precision_of(files))
@@ -360,7 +423,18 @@ def load_run(
     info=files.info,
     step=save.step,
     costs=costs,
+    prior=prior,
   )
   if hps is not None:
     run.expect_hparams(hps)
   return run
+
+
+def _read_prior(save: CheckedFolder) -> LatentPrior | None:
+  """The prior in a save, if it has one."""
+  if checkpoints.PRIOR not in save:
+    return None
+  try:
+    return LatentPrior.from_arrays(save.read_arrays(checkpoints.PRIOR))
+  except KeyError as error:
+    raise save.error(checkpoints.PRIOR, f'has no {error}') from error

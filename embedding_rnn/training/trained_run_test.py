@@ -320,6 +320,43 @@ def test_unconditional(data_dir, notes, tmp_path):
     run.draw_latents(3)
 
 
+def test_velocities(data_dir, tmp_path):
+  extra = 'velocity_context=1,frames_per_step=2,error_order=1,one_scale=1'
+  make_run(tmp_path / 'run', data_dir, f'{extra},difference_input=0')
+  run = embedding_rnn.load_run(tmp_path / 'run')
+  # As at first, what is said of a note makes hardly a difference.
+  state = run.model.state_layers[0].kernel
+  state.assign(np.random.default_rng(0).normal(size=state.shape))
+  dataset = run.open_dataset()
+  notes, conditions = dataset.notes(dataset.rows['test'][:5])
+  pitches, velocities = conditions[:, :128], conditions[:, 128:]
+  made = run.reconstruct(notes, conditions, seed=1)
+  for ways in (velocities, velocities.argmax(1)):
+    again = run.reconstruct(notes, pitches, velocity=ways, seed=1)
+    np.testing.assert_array_equal(again, made)
+  z = run.encode(notes).z
+  usual = run.sample(pitches, z, seed=1)
+  assert np.abs(usual - made).max() > 1e-3
+  hundred = run.sample(pitches, z, velocity=100, seed=1)
+  np.testing.assert_array_equal(hundred, usual)
+  known = np.arange(5) < 2
+  filled = run.fill(notes, known, pitches, velocity=velocities, seed=1)
+  np.testing.assert_array_equal(filled[:, :2], notes[:, :2])
+  assert run.sample(60, velocity=[1, 127]).shape == (2, 5, 4)
+  for bad in (128, -1, 0.5, [1, 2, 3]):
+    with pytest.raises(ValueError, match='velocities'):
+      run.sample(pitches, z, velocity=bad)
+
+
+def test_velocities_that_nobody_hears(run, notes):
+  expected = run.reconstruct(notes, PITCHES, seed=1)
+  for velocities in (1, PITCHES):
+    made = run.reconstruct(notes, PITCHES, velocity=velocities, seed=1)
+    np.testing.assert_array_equal(made, expected)
+  both = np.concatenate([np.eye(128)[PITCHES]] * 2, axis=1)
+  np.testing.assert_array_equal(run.reconstruct(notes, both, seed=1), expected)
+
+
 def test_a_run_of_version_0_1_0():
   run = embedding_rnn.load_run(TESTDATA / 'run_0_1_0')
   assert (run.info['version'], run.step) == ('0.1.0', 6)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -25,6 +26,7 @@ from embedding_rnn.model.tf1_checkpoint import restore_tf1_checkpoint
 from embedding_rnn.training import checkpoints
 from embedding_rnn.training.checkpoints import RunFiles
 from embedding_rnn.training.objective import Batch, Objective
+from embedding_rnn.training.prior import compiled_encode, fit_prior
 from embedding_rnn.training.progress import expect_same_run
 from embedding_rnn.training.task import TrainingTask, check_run_seed, run_task
 from embedding_rnn.training.trained_run import Run, load_run
@@ -153,10 +155,9 @@ class NoteObjective(Objective):
 
   def total_costs(self, sums: np.ndarray) -> dict[str, float]:
     """As of `Objective`."""
-    r_cost, raw_kl, weight = sums
+    *parts, weight = sums
     costs = self.model.total_costs(
-      tf.constant(r_cost / weight, tf.float32),
-      tf.constant(raw_kl / weight, tf.float32),
+      *(tf.constant(x / weight, tf.float32) for x in parts)
     )
     return {name: float(x) for name, x in costs._asdict().items()}
 
@@ -166,6 +167,22 @@ class NoteObjective(Objective):
       'learning_rate': float(LearningRate.of(self.hps)(step)),
       'kl_weight': float(kl_weight_at(self.hps, step)),
     }
+
+  def arrays_to_keep(
+    self, optimizer: keras.optimizers.Optimizer
+  ) -> dict[str, Mapping[str, np.ndarray]]:
+    """The prior of the training notes' latents, see `prior`."""
+    del optimizer
+    if not self.model.conditional:
+      return {}
+    fitted = fit_prior(
+      self.model, self._dataset, self._transforms, self._encode
+    )
+    return {checkpoints.PRIOR: fitted.arrays()}
+
+  @functools.cached_property
+  def _encode(self):
+    return compiled_encode(self.model)
 
   def gradients(
     self, part: Batch, step: tf.Tensor, means: Sequence[tf.Tensor] = ()
@@ -182,17 +199,13 @@ class NoteObjective(Objective):
     return [tf.reduce_mean(latent.kl_to_prior())]
 
   def evaluation_sums(self, part: Batch, number: tf.Tensor) -> tf.Tensor:
-    """Sums of reconstruction cost, raw KL and weight."""
+    """Sums of the costs of notes, and of weight."""
     batch, pitches, weight = part
     seed = seed_at_step(_EVALUATION_SEED, number)
     noise = self.model.draw_noise(batch, seed)
     notes = self.model.note_costs(batch, pitches, noise)
     return tf.stack(
-      [
-        tf.reduce_sum(notes.r_cost * weight),
-        tf.reduce_sum(notes.raw_kl * weight),
-        tf.reduce_sum(weight),
-      ]
+      [*(tf.reduce_sum(x * weight) for x in notes), tf.reduce_sum(weight)]
     )
 
 

@@ -221,6 +221,9 @@ class CheckedFolder:
       raise self.error(MANIFEST, 'is damaged: expected a SHA-256 for each file')
     self._digests = digests
 
+  def __contains__(self, name: str) -> bool:
+    return name in self._digests
+
   def error(self, name: str, problem: str) -> DamagedFileError:
     """An error about a file, to be raised."""
     return DamagedFileError(f"'{self.folder / name}' {problem}; {self._fix}.")
