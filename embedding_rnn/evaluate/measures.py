@@ -29,6 +29,10 @@ from embedding_rnn.evaluate.tables import HEADINGS, MEASURES
 from embedding_rnn.training.trained_run import Run
 
 _Steps = dict[str, partial[dict[str, Any]]]
+_OTHER_KEYS = (
+  *('likelihood', 'density', 'mse_per_note'),
+  *('family_accuracies', 'prior'),
+)
 _BASELINES: dict[str, Any] = {
   'mean_frame': baselines.MeanFrame,
   'pca': baselines.NotePCA,
@@ -77,12 +81,17 @@ def evaluate(
       being the mean of its mixture; an unconditional run guesses all notes at
       once, by its mean note or by the mean of its samples, whichever is better.
 
-    Samples have the pitches of the real notes and z from N(0, I), which
-    training with no_sample_vae=1 did not prepare for. Their distances to real
-    notes are of `distances.NoteFeatures`. Pitch accuracy is the share of
-    decoded notes that are within 50 cents of their pitch, pitch error the
-    median of the absolute errors, to 10 cents. The loudness error of samples is
-    that of their mean curve.
+    - 'family_accuracies': of each family, how many notes are taken for one of
+      it by a classifier of real training notes, `families.FamilyClassifier`.
+    - 'prior': of the samples, 'fitted' or 'standard', see `Run.sample`.
+
+    Samples are asked for with the pitches, velocities and families of the real
+    notes, from the run's prior. One without a prior knows no families; it has z
+    from N(0, I), which training with no_sample_vae=1 did not prepare for. Their
+    distances to real notes are of `distances.NoteFeatures`. Pitch accuracy is
+    the share of decoded notes that are within 50 cents of their pitch, pitch
+    error the median of the absolute errors, to 10 cents. The loudness error of
+    samples is that of their mean curve.
 
   Raises:
     ValueError: for an argument out of range, or runs of other data.
@@ -131,7 +140,7 @@ def measure(
   models = {}
   for name, step in (bar := tqdm(steps.items(), unit='model')):
     bar.set_description(f'Measuring {HEADINGS.get(name, name)}')
-    keys = [*MEASURES, 'likelihood', 'density', 'mse_per_note']
+    keys = [*MEASURES, *_OTHER_KEYS]
     measured = dict.fromkeys(keys) | step()
     models[name] = {key: _plain(value) for key, value in measured.items()}
   return {
@@ -155,7 +164,9 @@ def _measure_run(
 ) -> dict[str, Any]:
   """What there is to say of any run."""
   model, seed = run.model, reference.seed
-  samples = run.sample(reference.one_hots, seed=seed)
+  samples, asked = _sample(run, reference), {}
+  if run.prior:
+    asked = reference.family_measures(samples)
   if model.conditional:
     made = run.reconstruct(
       reference.notes, reference.one_hots, greedy='mean', seed=seed
@@ -170,7 +181,23 @@ def _measure_run(
     **_likelihood_measures(run, reference, num_importance_samples),
     **reference.reconstruction_measures(made),
     **reference.sample_measures(samples),
+    **asked,
+    'prior': 'fitted' if run.prior else 'standard',
   }
+
+
+def _sample(run: Run, reference: Reference) -> np.ndarray:
+  """As many new notes, asked for as the real ones are."""
+  families: list[str | None] | None = None
+  if run.prior and reference.families:
+    known = run.prior.families
+    families = [x if x in known else None for x in reference.families]
+  return run.sample(
+    reference.pitches,
+    family=families,
+    velocity=reference.velocities,
+    seed=reference.seed,
+  )
 
 
 def _likelihood_measures(

@@ -12,8 +12,10 @@ from tqdm import tqdm
 
 from embedding_rnn.audio import metrics
 from embedding_rnn.audio.codec import Codec
+from embedding_rnn.data import metadata
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.evaluate import distances
+from embedding_rnn.evaluate.families import FamilyClassifier
 
 _MAX_NOTES = 16384  # of a split
 _MAX_TRAIN_NOTES = 4096  # that baselines are fitted to
@@ -30,6 +32,9 @@ class Reference:
     rows: in the data set, `[N]`.
     notes: `[N, T, W]`.
     one_hots: their pitches and velocities, `[N, 256]`.
+    pitches: the same as MIDI numbers, `[N]`.
+    velocities: MIDI numbers, `[N]`.
+    families: names, `[N]`; None if the data set has none.
     train_notes: those that baselines are fitted to.
     codec: which decodes notes, or None.
     decoded: which of the notes are decoded.
@@ -50,12 +55,18 @@ class Reference:
     self.rows = _some(rng, dataset.rows[split], _MAX_NOTES)
     self.notes, _ = dataset.notes(self.rows)
     self.one_hots = dataset.one_hots(self.rows, with_velocities=True)
-    self.pitches, _ = dataset.midi_numbers(self.rows)
+    self.pitches, self.velocities = dataset.midi_numbers(self.rows)
+    self.families = dataset.names(metadata.FAMILIES, self.rows)
     train_rows = _some(rng, dataset.rows['train'], _MAX_TRAIN_NOTES)
     self.train_notes, _ = dataset.notes(train_rows)
     self._halves = np.array_split(rng.permutation(len(self.rows)), 2)
     self._describe = distances.NoteFeatures.fit(self.train_notes)
     self._features = self._describe(self.notes)
+    self._classifier = None
+    if train_families := dataset.names(metadata.FAMILIES, train_rows):
+      self._classifier = FamilyClassifier.fit(
+        self._describe(self.train_notes), train_families
+      )
     self._bandwidth = distances.median_distance(self._features)
     everything = np.arange(len(self.rows) if codec else 0)
     self.decoded = _some(rng, everything, num_decoded_notes)
@@ -73,8 +84,10 @@ class Reference:
   def real_measures(self) -> dict[str, Any]:
     """What is to be expected of a perfect model."""
     first, second = (self._features[half] for half in self._halves)
-    return self._distances(first, second) | self._pitch_measures(
-      'reconstruction', self._audios
+    return (
+      self._distances(first, second)
+      | self._pitch_measures('reconstruction', self._audios)
+      | self.family_measures(self.notes)
     )
 
   def reconstruction_measures(self, made: np.ndarray) -> dict[str, Any]:
@@ -101,6 +114,17 @@ class Reference:
         self._audios, audios
       )
     return result | self._pitch_measures('sample', audios)
+
+  def family_measures(self, notes: np.ndarray) -> dict[str, Any]:
+    """How often notes `[N, T, W]` are taken for their family's.
+
+    Args:
+      notes: made, or real; each is, or is to be, of the family of the note in
+        its place.
+    """
+    if not (self._classifier and self.families and np.isfinite(notes).all()):
+      return {}
+    return self._classifier.measures(self._describe(notes), self.families)
 
   def _distances(self, first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
     if min(len(first), len(second)) < 2:

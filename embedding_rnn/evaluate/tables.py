@@ -25,6 +25,7 @@ MEASURES = {
   'reconstruction_loudness_error_db': 'reconstruction: loudness error, dB',
   'frechet_distance': 'samples: Fréchet distance',
   'squared_mmd': 'samples: squared MMD',
+  'family_accuracy': 'samples: taken for the family asked for',
   'sample_pitch_accuracy': 'samples: pitch accuracy',
   'sample_pitch_error_cents': 'samples: pitch error, cents',
   'sample_loudness_error_db': 'samples: mean loudness error, dB',
@@ -45,13 +46,22 @@ def tabulate(result: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
   """
   models = result['models']
   headings = HEADINGS | {'run': result['name']}
+  run = models['run']
+  lines = {
+    label: [model.get(key) for model in models.values()]
+    for key, label in MEASURES.items()
+  }
+  for family in run.get('family_accuracies') or ():
+    lines[f'samples: {family}, taken for it'] = [
+      (model.get('family_accuracies') or {}).get(family)
+      for model in models.values()
+    ]
   rows = [
     {f'{result["num_notes"]} {result["split"]} notes': label}
-    | {headings[name]: model[key] for name, model in models.items()}
-    for key, label in MEASURES.items()
-    if any(model[key] is not None for model in models.values())
+    | dict(zip([headings[name] for name in models], values, strict=True))
+    for label, values in lines.items()
+    if any(value is not None for value in values)
   ]
-  run = models['run']
   note = (
     f'A note has {run["density"]["values_per_note"]} values: '
     f'{run["density"]["variables"]}.'
@@ -60,6 +70,11 @@ def tabulate(result: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
     note += (
       '\nThe negative log likelihood of the run is an upper bound, from '
       f'{result["num_importance_samples"]} latents a note; others are exact.'
+    )
+  if run.get('prior') == 'fitted':
+    note += (
+      '\nSamples of the run are drawn from its fitted prior, asked for the '
+      'pitches, velocities and families of the notes.'
     )
   return rows, note
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from embedding_rnn.model import sampling
+from embedding_rnn.training.prior import PRIORS
 from embedding_rnn.training.trained_run import Run
 from embedding_rnn.utils.dataclass_flags import option
 
@@ -27,6 +28,17 @@ class SynthesisConfig:
   )
   pitches: tuple[int, ...] = option(
     (48, 60, 72), 'MIDI pitches of the notes to sample.'
+  )
+  families: tuple[str, ...] = option(
+    (),
+    'Instrument families of the notes to sample: one for each pitch, or one '
+    'for all; default: those that are common near the pitch.',
+  )
+  prior: str = option(
+    'fitted',
+    'What latents of new notes are drawn from: where those of the training '
+    'notes lie, or N(0, I).',
+    choices=PRIORS,
   )
   pitch: int | None = option(
     None, "Reconstruct at this MIDI pitch, not at each note's own."
@@ -101,6 +113,7 @@ class SynthesisConfig:
       'gap': (self.gap, 'num_notes', self.num_notes),
       'num_candidates': (self.num_candidates > 1, 'gap', self.gap),
       'sweep': (self.sweep is not None, 'sweep_pitches', self.sweep_pitches),
+      'families': (self.families, 'pitches', self.pitches),
     }
     for name, (is_asked, needed, value) in needs.items():
       if is_asked and not value:
@@ -129,10 +142,15 @@ class SynthesisConfig:
         f'alphas={list(self.alphas)}: expected numbers that differ in their '
         'first two digits.'
       )
-    if self.interpolation not in _WAYS:
+    for name, words in (('interpolation', _WAYS), ('prior', PRIORS)):
+      if getattr(self, name) not in words:
+        raise ValueError(
+          f'{name}={getattr(self, name)!r}: expected one of {", ".join(words)}.'
+        )
+    if len(self.families) not in (0, 1, len(self.pitches)):
       raise ValueError(
-        f'interpolation={self.interpolation!r}: expected one of '
-        f'{", ".join(_WAYS)}.'
+        f'families={list(self.families)} and pitches={list(self.pitches)}: '
+        'expected a family for each pitch, or one for all.'
       )
 
   def _check_sizes(self) -> None:
@@ -160,6 +178,13 @@ class SynthesisConfig:
     names = ('temperature', 'temperature_2', 'greedy', 'top_p')
     return {name: getattr(self, name) for name in names}
 
+  @property
+  def family_of_each(self) -> tuple[str, ...] | None:
+    """Of the pitches; None if it is left to chance."""
+    if len(self.families) == 1:
+      return self.families * len(self.pitches)
+    return self.families or None
+
   def check(self, run: Run, num_frames: int) -> None:
     """Raises ValueError for what this run, or notes so long, cannot do."""
     needs_latents = {
@@ -175,6 +200,14 @@ class SynthesisConfig:
           'encoder and cannot reconstruct; set num_notes=0 and ask for new '
           'notes (pitches) alone.'
         )
+    if self.families:
+      if run.prior is None or self.prior == 'standard':
+        raise ValueError(
+          f'families={list(self.families)}, but latents are drawn from '
+          'N(0, I), which knows none: that takes a run that has a prior, and '
+          'prior=fitted.'
+        )
+      run.prior.check_families(self.families)
     if self.num_given >= (self.num_frames or num_frames):
       raise ValueError(
         f'num_given={self.num_given}: expected fewer than the '

@@ -54,7 +54,8 @@ def test_refuses_what_no_run_could_do(change, message):
 def test_flags_give_the_configuration(parse_flags):
   parse_flags(
     define_flags,
-    '--num_notes=3 --pitches=40,41 --pitch=50 --alphas=0.25,1 --num_given=9 '
+    '--num_notes=3 --pitches=40,41 --families=flute,organ --prior=standard '
+    '--pitch=50 --alphas=0.25,1 --num_given=9 '
     '--gap=3,8 --num_candidates=2 --interpolate=1,2 --num_steps=4 '
     '--interpolation=straight --combine=1,2,3 --sweep=5 --sweep_pitches=60 '
     '--num_frames=200 --temperature=0.5 --temperature_2=0.25 --greedy=mean '
@@ -64,6 +65,8 @@ def test_flags_give_the_configuration(parse_flags):
   assert config == SynthesisConfig(
     num_notes=3,
     pitches=(40, 41),
+    families=('flute', 'organ'),
+    prior='standard',
     pitch=50,
     alphas=(0.25, 1.0),
     num_given=9,

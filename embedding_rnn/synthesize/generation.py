@@ -239,14 +239,23 @@ def continuations(
 
 
 def samples(
-  run: Run, pitches: Sequence[int], **settings: Any
+  run: Run,
+  pitches: Sequence[int],
+  families: Sequence[str] | None = None,
+  **settings: Any,
 ) -> list[GeneratedNote]:
-  """New notes, one of each MIDI pitch, of latents drawn from the prior.
+  """New notes, of latents drawn from a prior.
 
-  The settings, here and below, are those of `Run.sample`.
+  Args:
+    run: a run.
+    pitches: a MIDI pitch for each, at least one.
+    families: an instrument family for each; None to leave it to chance.
+    **settings: of `Run.sample`.
   """
-  made = run.sample(np.asarray(pitches, int), **settings)
-  return _generated('sample', ['New note'] * len(made), pitches, made)
+  made = run.sample(np.asarray(pitches, int), family=families, **settings)
+  titles = [f'New note of {family}' for family in families or ()]
+  titles = titles or ['New note'] * len(made)
+  return _generated('sample', titles, pitches, made, families=families)
 
 
 def interpolation(
@@ -311,6 +320,7 @@ def _generated(
   pitches: Sequence[int] | np.ndarray,
   made: np.ndarray,
   metadata: Sequence[Mapping[str, Any]] | None = None,
+  families: Sequence[str] | None = None,
 ) -> list[GeneratedNote]:
   """Notes without originals."""
   metadata = metadata or [{}] * len(made)
@@ -321,10 +331,18 @@ def _generated(
       title=f'{title}, at MIDI pitch {pitch}',
       midi_pitch=int(pitch),
       frames=frames,
+      family=family,
       metadata=details,
     )
-    for i, (title, pitch, frames, details) in enumerate(
-      zip(titles, pitches, made, metadata, strict=True)
+    for i, (title, pitch, frames, family, details) in enumerate(
+      zip(
+        titles,
+        pitches,
+        made,
+        families or [None] * len(made),
+        metadata,
+        strict=True,
+      )
     )
   ]
 

@@ -145,7 +145,13 @@ def _make(
       run, held_out, config.gap, num_candidates=number, **settings
     )
   if config.pitches:
-    yield from generation.samples(run, config.pitches, **of_length)
+    yield from generation.samples(
+      run,
+      config.pitches,
+      config.family_of_each,
+      prior=config.prior,
+      **of_length,
+    )
   if config.interpolate:
     yield from generation.interpolation(
       run, sources.ends, config.num_steps, config.interpolation, **of_length

@@ -167,8 +167,7 @@ class LatentPrior:
         f'{len(families)} families but {len(pitches)} pitches; give one for '
         'each, or one for all.'
       )
-    for name in set(families) - {None, *self.families}:
-      raise ValueError(f'There is no family {name!r}; {self.describe()}.')
+    self.check_families(families)
     distances = np.abs(np.subtract.outer(pitches, np.arange(NUM_MIDI)))
     has_notes = self.counts.any(axis=0)
     nearest = distances[:, has_notes].min(axis=1, keepdims=True)
@@ -178,11 +177,14 @@ class LatentPrior:
     asked = [known.get(name, -1) for name in families]
     return np.where(np.asarray(asked) >= 0, asked, ids)
 
-  def describe(self) -> str:
-    """Which families there are, for errors."""
+  def check_families(self, families: Sequence[str | None]) -> None:
+    """Raises ValueError for names of families that it does not know."""
+    there_are = f'there are: {", ".join(self.families)}'
     if self.families == ('',):
-      return 'the notes that it was trained on have no families'
-    return f'there are: {", ".join(self.families)}'
+      there_are = 'the notes that it was trained on have no families'
+    for name in families:
+      if name is not None and name not in self.families:
+        raise ValueError(f'There is no family {name!r}; {there_are}.')
 
 
 def fit_prior(
@@ -233,9 +235,9 @@ class Mixture:
     """Log density of points `[N, D]` and component, `[N, K]`."""
     parts = []
     for mean, factor in zip(self.means, self.factors, strict=True):
-      white = np.linalg.solve(factor, (x - mean).T)
+      white = (x - mean) @ np.linalg.inv(factor).T
       log_volume = np.log(np.diag(factor)).sum()
-      parts.append(-0.5 * np.square(white).sum(axis=0) - log_volume)
+      parts.append(-0.5 * np.square(white).sum(axis=1) - log_volume)
     constant = 0.5 * x.shape[1] * np.log(2 * np.pi)
     return np.log(self.weights) + np.stack(parts, axis=1) - constant
 
