@@ -123,7 +123,8 @@ def error_shift(
   """How far the errors of the frames before move the mixtures of a frame.
 
   Errors of neighbouring frames are alike; this is a vector autoregression of
-  them (Sun, Lang & Boning, arXiv 2101.12578), with a gate.
+  them (Sun, Lang & Boning, arXiv 2101.12578), with a gate. No sum of its weights
+  counts for more than 1, so that errors cannot grow without bound.
 
   Args:
     gate: from 0 to 1, `[..., W]`.
@@ -134,8 +135,9 @@ def error_shift(
   Returns:
     `[..., W]`.
   """
-  width = kernel.shape[-1]
-  return gate * tf.tensordot(errors, tf.reshape(kernel, [-1, width]), 1)
+  weights = tf.reshape(kernel, [-1, kernel.shape[-1]])
+  weights /= tf.maximum(1.0, tf.reduce_sum(tf.abs(weights), axis=0))
+  return gate * tf.tensordot(errors, weights, 1)
 
 
 def errors_before(frames: tf.Tensor, mean: tf.Tensor, order: int) -> tf.Tensor:

@@ -11,6 +11,7 @@ In a notebook:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -324,6 +325,7 @@ def _generated(
 ) -> list[GeneratedNote]:
   """Notes without originals."""
   metadata = metadata or [{}] * len(made)
+  names = families or itertools.repeat(None, len(made))
   return [
     GeneratedNote(
       section=section,
@@ -335,14 +337,7 @@ def _generated(
       metadata=details,
     )
     for i, (title, pitch, frames, family, details) in enumerate(
-      zip(
-        titles,
-        pitches,
-        made,
-        families or [None] * len(made),
-        metadata,
-        strict=True,
-      )
+      zip(titles, pitches, made, names, metadata, strict=True)
     )
   ]
 
