@@ -102,6 +102,7 @@ def numpy_mixture(model, frames, conditions, z):
         own = (weights * mean).sum(-1)
         if order:
           matrices = np.asarray(model.error_kernel, np.float64)
+          matrices /= np.maximum(1, np.abs(matrices).sum(axis=(0, 1)))
           moved = sum(e @ a for e, a in zip(errors, matrices, strict=True))
           mean = mean + (gates[i] * moved)[:, None]
           errors = [frame - own, *errors[:-1]]

@@ -123,8 +123,8 @@ def error_shift(
   """How far the errors of the frames before move the mixtures of a frame.
 
   Errors of neighbouring frames are alike; this is a vector autoregression of
-  them (Sun, Lang & Boning, arXiv 2101.12578), with a gate. No sum of its weights
-  counts for more than 1, so that errors cannot grow without bound.
+  them (Sun, Lang & Boning, arXiv 2101.12578), with a gate. Weights that add up
+  to more than 1 are scaled to 1, so that errors cannot grow without bound.
 
   Args:
     gate: from 0 to 1, `[..., W]`.
