@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 import logging as python_logging
@@ -13,8 +14,10 @@ from embedding_rnn.evaluate import (
   distances,
   likelihood,
   measures,
+  reference,
   tables,
 )
+from embedding_rnn.training.prior import fit_prior
 
 
 @pytest.fixture(scope='module')
@@ -88,6 +91,52 @@ def test_samples_are_compared_with_the_real_notes(
   loudness = found['reconstruction_loudness_error_db']
   means = [(a + b) / 2 for i, a in enumerate(errors) for b in errors[:i]]
   assert np.abs(np.array(means) - loudness).min() < 1e-3
+
+
+def test_a_run_with_a_prior_is_asked_for_the_real_notes(
+  result, run, dataset, unconditional_run
+):
+  fitted = fit_prior(run.model, dataset, run.transforms)
+  asked = dataclasses.replace(run, prior=fitted)
+  real = reference.Reference(dataset, num_decoded_notes=0, seed=3)
+  found = measures.measure(asked, real, 1, unconditional_run)
+  assert [
+    found['models'][name]['prior'] for name in ('run', 'unconditional', 'pca')
+  ] == ['fitted', 'standard', None]
+  names = dataset.metadata['instrument_families']
+  rows = dataset.rows['test']
+  families = [names[i] for i in dataset.instrument_family_ids[rows]]
+  assert real.families == families
+  samples = asked.sample(
+    real.pitches,
+    family=[name if name in fitted.families else None for name in families],
+    velocity=dataset.velocities[rows].argmax(axis=1),
+    seed=3,
+  )
+  for name, notes in (('run', samples), ('real', real.notes)):
+    model = found['models'][name]
+    expected = real.family_measures(notes)
+    assert model['family_accuracy'] == expected['family_accuracy']
+    assert model['family_accuracies'] == expected['family_accuracies']
+  rows, note = tables.tabulate(found)
+  assert 'its fitted prior' in note
+  labels = [row['12 test notes'] for row in rows]
+  family = next(iter(expected['family_accuracies']))
+  assert f'samples: {family}, taken for it' in labels
+  # Without a prior no family was asked for.
+  assert result['models']['run']['family_accuracy'] is None
+  assert result['models']['run']['prior'] == 'standard'
+  assert 'its fitted prior' not in tables.tabulate(result)[1]
+
+
+def test_tables_of_earlier_versions_have_no_families(result):
+  before = copy.deepcopy(result)
+  for model in before['models'].values():
+    for key in ('family_accuracy', 'family_accuracies', 'prior'):
+      del model[key]
+  rows, note = tables.tabulate(before)
+  assert note == tables.tabulate(result)[1]
+  assert not any('taken for' in row['12 test notes'] for row in rows)
 
 
 def test_real_notes_are_the_measure_of_what_can_be_had(result):

@@ -13,6 +13,7 @@ from embedding_rnn.figures import drawing
 from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.synthesize import synthesis
 from embedding_rnn.synthesize.config import SynthesisConfig
+from embedding_rnn.training.prior import fit_prior
 
 _CONFIG = SynthesisConfig(
   num_notes=2, pitches=(48, 60), alphas=(0.2, 0.95), temperature_2=0.5, seed=3
@@ -180,6 +181,36 @@ def test_without_a_codec_or_with_just_figures_there_is_no_audio(
 def test_refuses_data_of_another_codec(run, silent_data_dir):
   with pytest.raises(ValueError, match=r"codec 'harmonic'.*those of None"):
     run.open_dataset(silent_data_dir)
+
+
+def test_samples_are_of_the_families_that_are_asked_for(run, tmp_path):
+  dataset = run.open_dataset()
+  fitted = fit_prior(run.model, dataset, run.transforms)
+  asked = dataclasses.replace(run, prior=fitted)
+  first, second, *_ = fitted.families
+  for i, (families, each) in enumerate(
+    [((first,), [first, first]), ((first, second), [first, second])]
+  ):
+    config = SynthesisConfig(
+      num_notes=0, pitches=(50, 62), families=families, greedy='mean'
+    )
+    summary = synthesis.synthesize(
+      asked, dataset, tmp_path / str(i), config, just_figures=True
+    )
+    assert [note['family'] for note in summary['notes']] == each
+    assert (
+      summary['notes'][0]['title'] == f'New note of {first}, at MIDI pitch 50'
+    )
+  for other, change, message in (
+    (run, {}, 'which knows none'),
+    (asked, {'prior': 'standard'}, 'knows none'),
+    (asked, {'families': ('x',)}, "no family 'x'"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      synthesis.synthesize(
+        other, dataset, tmp_path / 'out', dataclasses.replace(config, **change)
+      )
+  assert not (tmp_path / 'out').exists()
 
 
 def test_an_unconditional_run_only_samples(unconditional_run, tmp_path):

@@ -1,13 +1,17 @@
 """Tests of prior.py: scikit-learn fits the same mixtures and regressions."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 from sklearn.linear_model import Ridge
 from sklearn.mixture import GaussianMixture
 
-from embedding_rnn.training import prior
+from embedding_rnn.conftest import save_run
+from embedding_rnn.training import checkpoints, prior, trained_run
 from embedding_rnn.training.prior import LatentPrior
+from embedding_rnn.utils import files
 
 FAMILIES = ('brass', 'flute', 'organ')
 Z = 5
@@ -211,3 +215,115 @@ def test_what_cannot_be_asked_for(fitted, families, velocities, error):
   normal, uniform = draws(3)
   with pytest.raises(ValueError, match=error):
     fitted.sample(normal, uniform, np.array([60] * 3), families, velocities)
+
+
+@pytest.fixture(scope='module')
+def asked(run):
+  """A tiny run of embedded notes that has a prior."""
+  dataset = run.open_dataset()
+  fitted = prior.fit_prior(run.model, dataset, run.transforms)
+  return dataclasses.replace(run, prior=fitted)
+
+
+def test_is_fitted_to_the_training_notes_as_they_are_encoded(run, asked):
+  dataset = run.open_dataset()
+  rows = np.sort(dataset.rows['train'])
+  names = dataset.metadata['instrument_families']
+  expected = LatentPrior.fit(
+    run.encode(dataset.notes(rows)[0]).z,
+    [names[i] for i in dataset.instrument_family_ids[rows]],
+    dataset.pitches[rows].argmax(axis=1),
+    dataset.velocities[rows].argmax(axis=1),
+  )
+  assert asked.prior.families == expected.families
+  assert len(expected.families) > 2
+  for name, array in expected.arrays().items():
+    if array.dtype.kind == 'f':
+      np.testing.assert_allclose(
+        asked.prior.arrays()[name], array, rtol=1e-4, atol=1e-5
+      )
+  again = prior.fit_prior(run.model, dataset, run.transforms)
+  for name, array in again.arrays().items():
+    assert array.tobytes() == asked.prior.arrays()[name].tobytes()
+
+
+def test_a_run_samples_from_its_prior(run, asked):
+  pitches = np.array([60, 48, 72])
+  families = [asked.prior.families[0], None, asked.prior.families[1]]
+  velocities = [25, 100, 127]
+  random = np.random.RandomState(np.random.Philox(key=np.array([7, 0], 'u8')))
+  z = asked.prior.sample(
+    run.draw_latents(3, seed=7),
+    random.random_sample((3, 2)),
+    pitches,
+    families,
+    velocities,
+  )
+  expected = run.sample(pitches, z, seed=7)
+  made = asked.sample(pitches, family=families, velocity=velocities, seed=7)
+  np.testing.assert_array_equal(made, expected)
+  # One for all, and a pitch for all.
+  name = asked.prior.families[0]
+  one = asked.sample(60, family=[name] * 2, seed=7)
+  np.testing.assert_array_equal(
+    one, asked.sample([60] * 2, family=name, seed=7)
+  )
+  assert (one != asked.sample([60] * 2, seed=7, prior='standard')).any()
+  assert len(asked.sample(60, velocity=[25, 127])) == 2
+  # A note depends on its place, not on their number; None is fresh.
+  whole = asked.sample(pitches, seed=-2)
+  part = asked.sample(pitches[:2], seed=-2)
+  np.testing.assert_allclose(whole[:2], part, atol=1e-4)
+  assert (asked.sample(60, seed=None) != asked.sample(60, seed=None)).any()
+
+
+def test_the_standard_prior_is_that_of_before(run, asked):
+  expected = run.sample([60, 48], run.draw_latents(2, seed=3), seed=3)
+  for made in (
+    run.sample([60, 48], seed=3),
+    asked.sample([60, 48], seed=3, prior='standard'),
+  ):
+    np.testing.assert_array_equal(made, expected)
+
+
+def test_what_a_run_cannot_be_asked_for(run, asked, unconditional_run):
+  name = asked.prior.families[0]
+  for other in (run, unconditional_run):
+    with pytest.raises(ValueError, match='which knows no families'):
+      other.sample(60, family=name)
+  with pytest.raises(ValueError, match='which knows no families'):
+    asked.sample(60, family=name, prior='standard')
+  with pytest.raises(ValueError, match='the latents say the family already'):
+    asked.sample(60, np.zeros(4), family=name)
+  with pytest.raises(ValueError, match="prior='x': expected one of fitted, st"):
+    asked.sample(60, prior='x')
+  with pytest.raises(ValueError, match=f"'tuba'; there are: {name}, "):
+    asked.sample(60, family='tuba')
+  assert len(unconditional_run.sample([60, 48])) == 2
+
+
+def test_is_kept_with_the_weights(run, asked, tmp_path):
+  save_run(tmp_path / 'run', run)
+  assert trained_run.load_run(tmp_path / 'run').prior is None
+  arrays = asked.prior.arrays()
+  contents = {
+    checkpoints.WEIGHTS: checkpoints.weights_of(run.model),
+    checkpoints.PRIOR: arrays,
+    checkpoints.COSTS: {},
+  }
+  save = checkpoints.write_save(tmp_path / 'run', checkpoints.BEST, 8, contents)
+  loaded = trained_run.load_run(tmp_path / 'run')
+  for name, array in loaded.prior.arrays().items():
+    np.testing.assert_array_equal(array, arrays[name])
+  # A damaged one is not used, nor are the weights beside it.
+  path = save.path / checkpoints.PRIOR
+  path.write_bytes(path.read_bytes()[:-1])
+  assert trained_run.load_run(tmp_path / 'run').step == 7
+  del arrays['means']
+  checkpoints.write_save(tmp_path / 'other', checkpoints.BEST, 8, contents)
+  other = checkpoints.RunFiles(run.hps, run.transforms, run.info)
+  checkpoints.create_run(tmp_path / 'other', other)
+  with pytest.raises(
+    files.DamagedFileError, match=r"prior\.npz' has no 'means'"
+  ):
+    trained_run.load_run(tmp_path / 'other')

@@ -360,6 +360,7 @@ def test_velocities_that_nobody_hears(run, notes):
 def test_a_run_of_version_0_1_0():
   run = embedding_rnn.load_run(TESTDATA / 'run_0_1_0')
   assert (run.info['version'], run.step) == ('0.1.0', 6)
+  assert run.prior is None
   collection = embedded.load()
   with np.load(TESTDATA / 'run_0_1_0_frames.npz') as file:
     expected = dict(file)

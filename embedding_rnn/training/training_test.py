@@ -30,6 +30,7 @@ from embedding_rnn.data import batches as note_batches
 from embedding_rnn.data import dataset as data
 from embedding_rnn.training import checkpoints, stopping, trainer, training
 from embedding_rnn.training import step as training_step
+from embedding_rnn.training.prior import fit_prior
 from embedding_rnn.training.trained_run_test import make_data
 from embedding_rnn.training.training import NoteObjective
 from embedding_rnn.utils import files
@@ -132,6 +133,11 @@ def test_what_a_run_leaves(finished, data_dir):
   }
   assert names >= {'last-00000008', 'last-00000012', f'best-{run.step:08d}'}
   assert not [name for name in names if name.endswith('.tmp')]
+  best = files.CheckedFolder(folder / f'best-{run.step:08d}', '')
+  assert checkpoints.PRIOR in best
+  fitted = fit_prior(run.model, run.open_dataset(data_dir), run.transforms)
+  for name, array in fitted.arrays().items():
+    np.testing.assert_array_equal(run.prior.arrays()[name], array)
   assert run.hps == hps() and run.info['seed'] == 1
   _, state = last_save(folder)
   assert state['step'] == state['evaluated_step'] == 12
