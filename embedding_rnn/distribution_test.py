@@ -202,7 +202,10 @@ def test_two_devices_do_what_one_does(results, name):
   expect_equal(results, name)
   cost, r_cost, kl_cost, raw_kl = results[f'{name}/one/totals0']
   assert (kl_cost == raw_kl) == (CASES[name][1] != 'below')
-  np.testing.assert_allclose(cost, r_cost + kl_cost, rtol=1e-5)
+  if 'free_running_weight' in CASES[name][0]:
+    assert cost > r_cost + kl_cost
+  else:
+    np.testing.assert_allclose(cost, r_cost + kl_cost, rtol=1e-5)
 
 
 @pytest.mark.slow
