@@ -16,12 +16,14 @@ import functools
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 from submitit.slurm.slurm import SlurmJobEnvironment
 
 _FIRST_PORT, _NUM_PORTS = 12_000, 20_000  # below those given to clients
+_PARTING_SECONDS = 1.0
 _FEW_NOTES = 2
 
 
@@ -119,6 +121,14 @@ def happened_anywhere(strategy: tf.distribute.Strategy, happened: bool) -> bool:
   if not has_workers(strategy):
     return bool(happened)
   return bool(_sum_over_replicas(strategy)(tf.constant(float(happened))) > 0)
+
+
+def part(strategy: tf.distribute.Strategy) -> None:
+  """Waits until every worker has come here, and may end."""
+  happened_anywhere(strategy, False)
+  if has_workers(strategy):
+    # What one has sent, others may not have read; its end would be an error.
+    time.sleep(_PARTING_SECONDS)
 
 
 @functools.cache

@@ -134,7 +134,7 @@ class Trainer:
         with bar:
           self._loop(stop, bar)
         # All is written before any worker goes on.
-        distribution.happened_anywhere(self.strategy, False)
+        distribution.part(self.strategy)
       finally:
         self.log.close()
 
