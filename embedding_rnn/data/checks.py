@@ -125,3 +125,11 @@ def conditions(
   velocity = DEFAULT_VELOCITY if velocity is None else velocity
   more = one_hots(velocity, NUM_VELOCITIES, len(result), 'velocities')
   return np.concatenate([result, more], axis=1)
+
+
+def pitch_numbers(
+  pitches: npt.ArrayLike, hps: HParams, num_notes: int
+) -> np.ndarray:
+  """MIDI numbers `[num_notes]` of pitches as of `split_conditions`."""
+  pitches, _ = split_conditions(pitches, None, hps)
+  return one_hots(pitches, hps.context_vec_size, num_notes).argmax(axis=1)

@@ -13,7 +13,8 @@ from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.metadata import FAMILIES, INSTRUMENTS
 from embedding_rnn.utils import cli
 
-_MAX_SHOWN = 20  # notes of a list, and names in an error
+_MAX_SHOWN = 20  # notes of a list
+_MAX_NAMES = 8  # in an error
 
 
 class FoundNote(NamedTuple):
@@ -140,14 +141,21 @@ def _row_of(dataset: NoteDataset, text: str) -> int:
   if len(kinds) == 1:
     distances = [abs(note.velocity - DEFAULT_VELOCITY) for note in found]
     return found[int(np.argmin(distances))].row
-  words = [word for word in text.split() if _as_pitch(word) is None]
-  problem = f'is of {len(kinds)} instruments or pitches; give one of'
+  if kinds:
+    problem = f'is of {len(kinds)} instruments or pitches; give one of'
+  else:
+    as_pitches = {word: _as_pitch(word) for word in text.split()}
+    names = [word for word, pitch in as_pitches.items() if pitch is None]
+    asked = next((p for p in as_pitches.values() if p is not None), 0)
+    kinds = sorted(
+      {(n.instrument, n.pitch) for n in find_notes(dataset, ' '.join(names))},
+      key=lambda kind: abs(kind[1] - asked),
+    )
+    problem = 'is no note of the data; the nearest are'
   if not kinds:
-    others = find_notes(dataset, ' '.join(words))
-    kinds = sorted({(note.instrument, note.pitch) for note in others})
-    problem = 'is no note of the data; there are'
+    raise ValueError(f'{text!r}: no instrument of the data is called so.')
   names = [f'{name} {pitches.pitch_name(p)}'.strip() for name, p in kinds]
-  names[_MAX_SHOWN:] = ['…'] * (len(names) > _MAX_SHOWN)
+  names[_MAX_NAMES:] = ['…'] * (len(names) > _MAX_NAMES)
   raise ValueError(f'{text!r} {problem}: {", ".join(names)}.')
 
 
