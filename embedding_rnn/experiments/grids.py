@@ -1,4 +1,4 @@
-"""The named experiments of 2017, as data: what each run is called and changes.
+"""The named experiments as data: what each run is called and changes.
 
 An experiment is one or more grids over what it overrides of `default_hps()`.
 """
@@ -104,6 +104,19 @@ _DEFAULT_BASELINE = {
   'decay_rate': math.exp(-5 / _BASELINE_STEPS),
 }
 
+# The model that the package carries: larger, and trained for hours on the notes
+# of `make_notes --dense`.
+_PRETRAINED_STEPS = 40_000
+_PRETRAINED = {
+  **_DEFAULT_RUN,
+  'rnn_size': 384,
+  'enc_rnn_size': 128,
+  'batch_size': 64,
+  'num_steps': _PRETRAINED_STEPS,
+  'save_every': 2000,
+  'decay_rate': math.exp(-5 / _PRETRAINED_STEPS),
+}
+
 _BLOG_13 = {
   'rnn_size': 1024,
   'model': 'layer_norm',
@@ -125,6 +138,7 @@ EXPERIMENTS: Mapping[str, Sequence[Grid]] = {
     Grid('default_local', **_DEFAULT_RUN),
     Grid(f'default_local{UNCONDITIONAL}', **_DEFAULT_BASELINE),
   ),
+  'pretrained': (Grid('pretrained', **_PRETRAINED),),
   'short_test': (
     Grid('short_test', num_steps=100, save_every=100, pca_dim_reduce=1),
   ),

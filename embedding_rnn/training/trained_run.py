@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from embedding_rnn.data import checks, provenance
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Latent, Model
-from embedding_rnn.model import infilling, sampling
+from embedding_rnn.model import distribution, infilling, latents, sampling
 from embedding_rnn.model.hparams import HParams, names_that_shape
 from embedding_rnn.training import checkpoints
 from embedding_rnn.training.prior import PRIORS, LatentPrior, compiled_encode
@@ -55,16 +56,26 @@ class Run:
   costs: dict[str, dict[str, float]]
   prior: LatentPrior | None = None
 
-  def encode(self, notes: npt.ArrayLike, *, batch_size: int = 64) -> Latent:
+  def encode(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike | None = None,
+    *,
+    velocity: npt.ArrayLike | None = None,
+    batch_size: int = 64,
+  ) -> Latent:
     """The latents of notes.
 
     Args:
       notes: `[N, T, seq_width]`.
+      pitches: as of `sample`. With them, the z of a model that hears no frames
+        is refined: brought nearer to the note, see `latents.refine`.
+      velocity: as of `sample`, of the notes; only looked at with pitches.
       batch_size: notes at a time.
 
     Returns:
       A Latent of arrays `[N, Z]`; z is the mean, or with no_sample_vae the
-      projection.
+      projection, or what is refined from it.
 
     Raises:
       ValueError: for notes of another shape, or that are not finite, or an
@@ -75,6 +86,11 @@ class Run:
     if not self.model.conditional:
       self.model.encode(frames[:1])  # Raises.
     latent = sampling.in_batches(self._encode, [frames], batch_size)
+    if pitches is not None and not self.model.hears_frames:
+      conditions = self._conditions(pitches, velocity, len(notes))
+      arrays = [frames, conditions, latent.z]
+      z = sampling.in_batches(self._refine, arrays, batch_size)
+      latent = latent._replace(z=z)
     return Latent(*(part.numpy() for part in latent))
 
   def draw_latents(self, num_notes: int, *, seed: int | None = 0) -> np.ndarray:
@@ -187,7 +203,7 @@ class Run:
     conditions = self._conditions(pitches, velocity, len(notes))
     return self.sample(
       conditions,
-      self._encode_z(notes, batch_size),
+      self._encode_z(notes, batch_size, conditions),
       num_frames=notes.shape[1],
       seed=seed,
       batch_size=batch_size,
@@ -340,6 +356,14 @@ class Run:
   def _encode(self):
     return compiled_encode(self.model)
 
+  @functools.cached_property
+  def _refine(self):
+    return tf.function(
+      functools.partial(latents.refine, self.model),
+      autograph=False,
+      jit_compile=distribution.prefers_xla(),
+    )
+
   def _draw(self, conditions, family, velocity, prior, seed):
     """Latents from a prior; None for N(0, I)."""
     if prior not in PRIORS:
@@ -364,10 +388,10 @@ class Run:
       velocity = np.argmax(velocity, axis=1)
     return self.prior.sample(normal, uniform, pitches, family, velocity)
 
-  def _encode_z(self, notes, batch_size):
+  def _encode_z(self, notes, batch_size, conditions=None):
     if not self.model.conditional:
       return None
-    return self.encode(notes, batch_size=batch_size).z
+    return self.encode(notes, conditions, batch_size=batch_size).z
 
   def _conditions(self, pitches, velocity, num_notes):
     return checks.conditions(pitches, velocity, self.hps, num_notes)

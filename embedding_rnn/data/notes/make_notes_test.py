@@ -61,7 +61,7 @@ def test_a_note_does_not_depend_on_those_before_it(soundfont):
 
 def test_a_small_collection_survives_its_file(soundfont, tmp_path):
   plan = make_notes.plan_notes()[::400]
-  made = make_notes.make_collection(soundfont, plan)
+  made = make_notes.make_collection([soundfont], plan)
   make_notes.write_collection(made, soundfont, tmp_path)
   read = notes.load(tmp_path)
   assert len(read.frames) == len(plan)
