@@ -117,6 +117,16 @@ _PRETRAINED = {
   'decay_rate': math.exp(-5 / _PRETRAINED_STEPS),
 }
 
+# What default_run changes if it starts from another run's weights.
+_FINE_TUNING_STEPS = 1500
+FINE_TUNING = {
+  'num_steps': _FINE_TUNING_STEPS,
+  'save_every': 250,
+  'learning_rate': 0.004,
+  'decay_rate': math.exp(-5 / _FINE_TUNING_STEPS),
+  'min_learning_rate': 0.00008,
+}
+
 _BLOG_13 = {
   'rnn_size': 1024,
   'model': 'layer_norm',

@@ -323,9 +323,14 @@ class Run:
       FileNotFoundError: if it is not there.
       ValueError: for bad data, or other data than the run's.
     """
-    return provenance.open_same_dataset(
-      data_dir or self.info['data_dir'], self.hps, self.info
-    )
+    data_dir = data_dir or self.info.get('data_dir')
+    if data_dir is None:
+      raise FileNotFoundError(
+        f'The data of the run at {self.folder!r} is not in the package; make '
+        'it with python -m embedding_rnn.data.notes.make_notes --dense, and '
+        'give its folder as data_dir.'
+      )
+    return provenance.open_same_dataset(data_dir, self.hps, self.info)
 
   def expect_hparams(self, hps: HParams | str) -> None:
     """Raises ValueError if the run has other hyperparameters than expected.
@@ -452,6 +457,19 @@ def load_run(
   if hps is not None:
     run.expect_hparams(hps)
   return run
+
+
+def load_pretrained() -> Run:
+  """Loads the run in the package: a model of notes of all 11 families.
+
+  It was trained by the experiment `pretrained` on the notes of `make_notes
+  --dense`, and knows the harmonic codec's frames. Its weights are kept in half
+  precision. `run.json` in its folder says what it was trained on.
+
+  Raises:
+    DamagedFileError: if its files are damaged.
+  """
+  return load_run(checkpoints.PRETRAINED_FOLDER)
 
 
 def _read_prior(save: CheckedFolder) -> LatentPrior | None:
