@@ -191,8 +191,9 @@ def default_run(
   """
   start, chosen = time.monotonic(), _choose(options)
   tuning = _fine_tuning(chosen)
-  hparam = ','.join(part for part in (tuning, chosen.hparam) if part)
-  hps, baseline = grids.plan_runs('default_run', hparam=hparam).values()
+  hps, baseline = grids.plan_runs(
+    'default_run', hparam=chosen.hparam, overrides=tuning
+  ).values()
   plan = {exp_name: hps}
   if not (tuning or hps.unconditional):
     plan[exp_name + grids.UNCONDITIONAL] = baseline
@@ -205,18 +206,17 @@ def default_run(
     _log_time(start, chosen)
 
 
-def _fine_tuning(options: Options) -> str:
-  """Hyperparameters to go on with the weights of another run; '' if none."""
+def _fine_tuning(options: Options) -> dict[str, Any]:
+  """Hyperparameters to go on with the weights of a run; {} if it is none."""
   if options.checkpoint_path is None:
-    return ''
+    return {}
   from embedding_rnn.training.training import find_start
 
   start = find_start(options.checkpoint_path)
   if start is None:
-    return ''
+    return {}
   names = names_that_shape('model')
-  values = {name: start.hps.get(name) for name in names} | grids.FINE_TUNING
-  return ','.join(f'{name}={value}' for name, value in values.items())
+  return {name: start.hps.get(name) for name in names} | grids.FINE_TUNING
 
 
 def launch(

@@ -234,7 +234,10 @@ def is_sweep(name: str) -> bool:
 
 
 def plan_runs(
-  name: str, run_all: bool = False, hparam: str = ''
+  name: str,
+  run_all: bool = False,
+  hparam: str = '',
+  overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, HParams]:
   """The runs of an experiment.
 
@@ -243,6 +246,7 @@ def plan_runs(
     run_all: the whole sweep, not only one point of it.
     hparam: hyperparameters as name=value,name=value, for all runs. They
       override what the experiment does, but for what a run's name tells.
+    overrides: the same as values by name; hparam overrides these, too.
 
   Returns:
     The hyperparameters of each run, by its name.
@@ -260,7 +264,7 @@ def plan_runs(
     for point in grid.points(run_all):
       hps = default_hps().override_from_dict(point)
       run_name = grid.run_name.format(**hps.values())
-      hps.parse(hparam)
+      hps.override_from_dict(overrides or {}).parse(hparam)
       if grid.run_name.format(**hps.values()) != run_name:
         raise ValueError(
           f'--hparam={hparam} would change what the name of {run_name!r} '
