@@ -113,7 +113,7 @@ _PRETRAINED = {
   'enc_rnn_size': 128,
   'batch_size': 64,
   'num_steps': _PRETRAINED_STEPS,
-  'save_every': 2000,
+  'save_every': 4000,
   'decay_rate': math.exp(-5 / _PRETRAINED_STEPS),
 }
 
