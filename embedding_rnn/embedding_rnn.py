@@ -280,6 +280,21 @@ class Model(keras.Model):
     """
     return self._predict(inputs, pitches, z, seed)[0]
 
+  def free_running_mean(self, frames: tf.Tensor, pitches: Any, z: Any) -> Any:
+    """What greedy sampling gives, at once, `[B, T, W]`; see `hears_frames`.
+
+    Args:
+      frames: `[B, T, W]`; only their shape counts.
+      pitches: one-hot `[B, 128]`.
+      z: `[B, Z]`.
+    """
+    return self._predict(tf.zeros_like(frames), pitches, z)[1]
+
+  @property
+  def hears_frames(self) -> bool:
+    """Whether the RNN is fed the frames before, not z and pitch alone."""
+    return self.heard_width > 0
+
   def _predict(self, inputs, pitches=None, z=None, seed=None):
     """-> mixtures, and their means as they are before errors move them."""
     inputs = _frames(inputs, self.width)

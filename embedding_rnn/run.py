@@ -29,7 +29,11 @@ from embedding_rnn.experiments import (
   worker,
 )
 from embedding_rnn.experiments.resources import Resources
-from embedding_rnn.model.hparams import HParams, check_hparams
+from embedding_rnn.model.hparams import (
+  HParams,
+  check_hparams,
+  names_that_shape,
+)
 from embedding_rnn.nsynth import codec
 from embedding_rnn.training.checkpoints import is_run
 from embedding_rnn.utils import cli, dataclass_flags
@@ -171,6 +175,10 @@ def default_run(
   what is measured of both on held-out notes is shown; and some held-out notes
   are reconstructed, and new ones sampled, to audio and figures.
 
+  With a checkpoint_path that is a run's, or 'pretrained', the model has that
+  one's sizes and is fine-tuned: fewer and smaller steps, and no unconditional
+  model beside it.
+
   Args:
     local: on this machine; a cluster only trains the two models.
     exp_name: name of the run's folder in log_root; the unconditional model's
@@ -182,9 +190,12 @@ def default_run(
     FileExistsError: if there is such a run and `resume` is not set.
   """
   start, chosen = time.monotonic(), _choose(options)
-  hps, baseline = grids.plan_runs('default_run', hparam=chosen.hparam).values()
+  tuning = _fine_tuning(chosen)
+  hps, baseline = grids.plan_runs(
+    'default_run', hparam=chosen.hparam, overrides=tuning
+  ).values()
   plan = {exp_name: hps}
-  if not hps.unconditional:
+  if not (tuning or hps.unconditional):
     plan[exp_name + grids.UNCONDITIONAL] = baseline
   plan = prepare(plan, local, chosen, skip_finished=not local)
   if plan and not local:
@@ -193,6 +204,19 @@ def default_run(
     runs = [_train_here(name, hps, chosen) for name, hps in plan.items()]
     _evaluate_and_synthesize(chosen, *runs)
     _log_time(start, chosen)
+
+
+def _fine_tuning(options: Options) -> dict[str, Any]:
+  """Hyperparameters to go on with the weights of a run; {} if it is none."""
+  if options.checkpoint_path is None:
+    return {}
+  from embedding_rnn.training.training import find_start
+
+  start = find_start(options.checkpoint_path)
+  if start is None:
+    return {}
+  names = names_that_shape('model')
+  return {name: start.hps.get(name) for name in names} | grids.FINE_TUNING
 
 
 def launch(
@@ -352,7 +376,7 @@ def _evaluate_and_synthesize(
   tables.write_metrics(run.folder, metrics)
   logging.info('%s', tables.format_metrics(metrics))
   num_notes = 0
-  if unconditional_run:
+  if run.model.conditional:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
   output_dir = pathlib.Path(run.folder) / 'synthesis'
   controls = _STEADY if run.hps.error_order else _MEAN

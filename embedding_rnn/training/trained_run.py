@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from embedding_rnn.audio.codec import Codec, HarmonicCodec
 from embedding_rnn.audio.pitches import pitch_name
@@ -19,7 +20,7 @@ from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.lookup import FoundNotes
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Latent, Model
-from embedding_rnn.model import infilling, sampling
+from embedding_rnn.model import distribution, infilling, latents, sampling
 from embedding_rnn.model.hparams import HParams, names_that_shape
 from embedding_rnn.training import checkpoints
 from embedding_rnn.training.prior import PRIORS, LatentPrior, compiled_encode
@@ -68,16 +69,26 @@ class Run:
   costs: dict[str, dict[str, float]]
   prior: LatentPrior | None = None
 
-  def encode(self, notes: npt.ArrayLike, *, batch_size: int = 64) -> Latent:
+  def encode(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike | None = None,
+    *,
+    velocity: npt.ArrayLike | None = None,
+    batch_size: int = 64,
+  ) -> Latent:
     """The latents of notes.
 
     Args:
       notes: `[N, T, seq_width]`.
+      pitches: as of `sample`. With them, the z of a model that hears no frames
+        is refined: brought nearer to the note, see `latents.refine`.
+      velocity: as of `sample`, of the notes; only looked at with pitches.
       batch_size: notes at a time.
 
     Returns:
       A Latent of arrays `[N, Z]`; z is the mean, or with no_sample_vae the
-      projection.
+      projection, or what is refined from it.
 
     Raises:
       ValueError: for notes of another shape, or that are not finite, or an
@@ -88,6 +99,11 @@ class Run:
     if not self.model.conditional:
       self.model.encode(frames[:1])  # Raises.
     latent = sampling.in_batches(self._encode, [frames], batch_size)
+    if pitches is not None and not self.model.hears_frames:
+      conditions = self._conditions(pitches, velocity, len(notes))
+      arrays = [frames, conditions, latent.z]
+      z = sampling.in_batches(self._refine, arrays, batch_size)
+      latent = latent._replace(z=z)
     return Latent(*(part.numpy() for part in latent))
 
   def draw_latents(self, num_notes: int, *, seed: int | None = 0) -> np.ndarray:
@@ -200,7 +216,7 @@ class Run:
     conditions = self._conditions(pitches, velocity, len(notes))
     return self.sample(
       conditions,
-      self._encode_z(notes, batch_size),
+      self._encode_z(notes, batch_size, conditions),
       num_frames=notes.shape[1],
       seed=seed,
       batch_size=batch_size,
@@ -422,9 +438,14 @@ class Run:
       FileNotFoundError: if it is not there.
       ValueError: for bad data, or other data than the run's.
     """
-    return provenance.open_same_dataset(
-      data_dir or self.info['data_dir'], self.hps, self.info
-    )
+    data_dir = data_dir or self.info.get('data_dir')
+    if data_dir is None:
+      raise FileNotFoundError(
+        f'The data of the run at {self.folder!r} is not in the package; make '
+        'it with python -m embedding_rnn.data.notes.make_notes --dense, and '
+        'give its folder as data_dir.'
+      )
+    return provenance.open_same_dataset(data_dir, self.hps, self.info)
 
   def expect_hparams(self, hps: HParams | str) -> None:
     """Raises ValueError if the run has other hyperparameters than expected.
@@ -454,6 +475,14 @@ class Run:
   @functools.cached_property
   def _encode(self):
     return compiled_encode(self.model)
+
+  @functools.cached_property
+  def _refine(self):
+    return tf.function(
+      functools.partial(latents.refine, self.model),
+      autograph=False,
+      jit_compile=distribution.prefers_xla(),
+    )
 
   def _draw(self, conditions, family, velocity, prior, seed):
     """Latents from a prior; None for N(0, I)."""
@@ -527,10 +556,10 @@ class Run:
     hps = html.escape(repr(self.hps))
     return f'{cli.html_table([self._facts()])}<p><code>{hps}</code></p>'
 
-  def _encode_z(self, notes, batch_size):
+  def _encode_z(self, notes, batch_size, conditions=None):
     if not self.model.conditional:
       return None
-    return self.encode(notes, batch_size=batch_size).z
+    return self.encode(notes, conditions, batch_size=batch_size).z
 
   def _conditions(self, pitches, velocity, num_notes):
     return checks.conditions(pitches, velocity, self.hps, num_notes)
@@ -591,6 +620,19 @@ def load_run(
   if hps is not None:
     run.expect_hparams(hps)
   return run
+
+
+def load_pretrained() -> Run:
+  """Loads the run in the package: a model of notes of all 11 families.
+
+  It was trained by the experiment `pretrained` on the notes of `make_notes
+  --dense`, and knows the harmonic codec's frames. Its weights are kept in half
+  precision. `run.json` in its folder says what it was trained on.
+
+  Raises:
+    DamagedFileError: if its files are damaged.
+  """
+  return load_run(checkpoints.PRETRAINED_FOLDER)
 
 
 def _read_prior(save: CheckedFolder) -> LatentPrior | None:
