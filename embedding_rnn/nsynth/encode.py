@@ -69,10 +69,9 @@ def main(argv: list[str]) -> None:
     recordings.Policy(args.short, args.silent, args.damaged),
     num_processes=args.processes,
   )
-  logging.info('%s', _format_counts(result['counts']))
-  logging.info(
-    'Train with: python run.py --data_dir=%s', os.path.abspath(args.output_dir)
-  )
+  cli.write_result(_format_counts(result['counts']))
+  folder = os.path.abspath(args.output_dir)
+  logging.info('Train with: %s train --data_dir=%s', cli.PROGRAM, folder)
 
 
 def _format_counts(counts: dict[str, Any]) -> str:
