@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags as flags_module
-from absl import logging
 
 import embedding_rnn
 from embedding_rnn import run
@@ -245,16 +244,20 @@ def test_dry_run_and_list_only_show(flags, capsys, trained, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_the_command_line_names_a_run(flags, trained, tiny_data_dir):
+def test_the_command_line_names_a_run(
+  flags, trained, tiny_data_dir, monkeypatch
+):
+  monkeypatch.setattr(run, '_evaluate_and_synthesize', lambda *args: None)
   flags('--exp_name=mine', '--hparam=batch_size=4', data_dir=tiny_data_dir)
   run.short_test()
   run.z_size_sweep()
   assert [name for name, *_ in trained] == ['mine', 'mine']
-  with pytest.raises(ValueError, match="exp_name='mine' is for one run, and z_"):
+  with pytest.raises(
+    ValueError, match="exp_name='mine' is for one run"
+  ):
     run.z_size_sweep(run_all=True)
   trained.clear()
-  with pytest.raises(AttributeError):  # after training, of what is no run
-    run.main([])
+  run.main([])
   assert [name for name, *_ in trained] == ['mine', 'mine_unconditional']
 
 

@@ -121,3 +121,30 @@ def test_a_table_for_notebooks():
   texts = [[cell.text or '' for cell in row] for row in cells]
   assert texts == [['a<b', 'n'], ['x&y', '1.500'], ['', '-']]
   assert 'right' in cells[1][1].get('style')
+
+
+def test_a_piped_bar_is_a_line_every_ten_seconds(monkeypatch):
+  clock = [0.0]
+  monkeypatch.setattr(cli.time, 'monotonic', lambda: clock[0])
+  stream = io.StringIO()
+  monkeypatch.setattr(cli.sys, 'stderr', stream)
+  bar = cli.progress_bar(total=50, desc='Doing')
+  for _ in range(50):  # half a second each
+    clock[0] += 0.5
+    bar.update()
+    bar.refresh()
+  bar.close()
+  lines = stream.getvalue().splitlines()
+  assert [line.split('|')[0] for line in lines] == [
+    'Doing:  40%',
+    'Doing:  80%',
+  ]
+  assert '\r' not in stream.getvalue() and '50 [' in lines[0]
+
+
+def test_a_bar_of_a_terminal_is_what_tqdm_makes_of_it(monkeypatch):
+  stream = io.StringIO()
+  monkeypatch.setattr(stream, 'isatty', lambda: True, raising=False)
+  monkeypatch.setattr(cli.sys, 'stderr', stream)
+  assert list(cli.progress_bar(range(3), 'Doing')) == [0, 1, 2]
+  assert stream.getvalue().startswith('\rDoing:   0%')

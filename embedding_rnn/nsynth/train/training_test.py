@@ -188,8 +188,7 @@ def test_non_finite_cost(eager, embedded, tmp_path):
     training.train(hps, embedded, tmp_path / 'run')
 
 
-def test_as_a_command(eager, note_folders, tmp_path, parse_flags, caplog):
-  caplog.set_level('INFO', logger='absl')
+def test_as_a_command(eager, note_folders, tmp_path, parse_flags, capsys):
   parse_flags(
     train.define_flags,
     [
@@ -203,8 +202,9 @@ def test_as_a_command(eager, note_folders, tmp_path, parse_flags, caplog):
   train.main(['train'])
   run = checkpoints.read_run(tmp_path / 'mine', checkpoints.WAVENET)
   assert run.info['num_notes'] == {'train': 10, 'valid': 3, 'test': 3}
-  assert 'nats a sample' in caplog.text
-  assert f'--nsynth_checkpoint_path={tmp_path / "mine"}' in caplog.text
+  results = capsys.readouterr().out
+  assert 'nats a sample' in results
+  assert f'--nsynth_checkpoint_path={tmp_path / "mine"}' in results
 
 
 def test_help():
