@@ -177,7 +177,8 @@ def default_run(
 
   With a checkpoint_path that is a run's, or 'pretrained', the model has that
   one's sizes and is fine-tuned: fewer and smaller steps, and no unconditional
-  model beside it.
+  model beside it. Where there are fewer notes to train on than in a batch, the
+  batch is all of them.
 
   Args:
     local: on this machine; a cluster only trains the two models.
@@ -191,8 +192,9 @@ def default_run(
   """
   start, chosen = time.monotonic(), _choose(options)
   tuning = _fine_tuning(chosen)
+  overrides = tuning | _batch_that_fits(chosen)
   hps, baseline = grids.plan_runs(
-    'default_run', hparam=chosen.hparam, overrides=tuning
+    'default_run', hparam=chosen.hparam, overrides=overrides
   ).values()
   plan = {exp_name: hps}
   if not (tuning or hps.unconditional):
@@ -217,6 +219,22 @@ def _fine_tuning(options: Options) -> dict[str, Any]:
     return {}
   names = names_that_shape('model')
   return {name: start.hps.get(name) for name in names} | grids.FINE_TUNING
+
+
+def _batch_that_fits(options: Options) -> dict[str, Any]:
+  """A smaller batch_size if there are few notes; {} if there are enough."""
+  hps, _ = grids.plan_runs('default_run', hparam=options.hparam).values()
+  folder = pathlib.Path(options.data_dir)
+  if not (folder / hps.data_set).is_file():
+    return {}  # the embedded notes, or to be refused later
+  from embedding_rnn.data.dataset import open_dataset
+  from embedding_rnn.training.training import SPLIT_SEED
+
+  dataset = open_dataset(
+    folder, hps.copy().override_from_dict({'batch_size': 1}), SPLIT_SEED
+  )
+  number = len(dataset.rows['train'])
+  return {'batch_size': number} if number < hps.batch_size else {}
 
 
 def launch(
@@ -260,6 +278,7 @@ def launch(
       train(run_name, hps)
 
 
+pretrained = functools.partial(launch, 'pretrained')
 short_test = functools.partial(launch, 'short_test')
 short_test_borg = functools.partial(launch, 'short_test_borg')
 overfit = functools.partial(launch, 'overfit')

@@ -126,6 +126,16 @@ def test_a_run_to_start_from_gives_its_sizes(
   assert (tuned.num_steps, tuned.learning_rate) == (9, rate)
 
 
+def test_a_batch_fits_few_notes(flags, trained, tiny_data_dir, monkeypatch):
+  monkeypatch.setattr(run, '_evaluate_and_synthesize', lambda *_: None)
+  flags(data_dir=tiny_data_dir)
+  run.default_run(local=True)
+  assert [hps.batch_size for _, hps, _ in trained] == [12, 12]
+  trained.clear()
+  run.default_run(local=True, hparam='batch_size=7')
+  assert [hps.batch_size for _, hps, _ in trained] == [7, 7]
+
+
 def test_short_test_is_a_hundred_steps_with_pca(flags, trained, tiny_data_dir):
   flags('--hparam=batch_size=4', '--seed=5', data_dir=tiny_data_dir)
   run.short_test()
