@@ -240,8 +240,10 @@ class _NoteTask(TrainingTask):
   def _expect_fit(self, other, notes):
     """Raises ValueError if weights of another run cannot be gone on with."""
     names = names_that_shape('model')
+    before, now = other.hps.values(), self.hps.values()
     differing = settings.differences(
-      *({x: hps.get(x) for x in names} for hps in (other.hps, self.hps)),
+      before,
+      {name: now[name] for name in names},
       wording='{name}={before!r} there, {now!r} here',
     )
     if differing:
