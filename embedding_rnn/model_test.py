@@ -1,5 +1,7 @@
 """The model beyond the golden numbers: options, errors, Keras, sampling."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -164,6 +166,65 @@ def test_fit_and_evaluate_as_a_keras_model():
   inputs = tf.data.Dataset.from_tensors((make_batch(),))
   mix = model.predict(inputs, verbose=0)
   assert mix.mean.shape == (B, T, W, 2)
+
+
+def test_predict_takes_arrays_or_what_fit_takes(model):
+  batch, pitches = make_batch()
+  expected = model.predict_mixture(
+    batch[:, :-1], pitches, model.encode(batch[:, 1:]).z
+  )
+  arrays = model.predict((batch, pitches), verbose=0)
+  data = tf.data.Dataset.from_tensors((batch, pitches))
+  for made in (arrays, model.predict(data, verbose=0), model((batch, pitches))):
+    np.testing.assert_allclose(made.mean, expected.mean, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('data', 'message'),
+  [
+    (make_batch()[0], r'array of shape \((5|None), 8, 4\): expected a pair'),
+    ([make_batch()[0]], '(list|tuple) of 1: expected a pair'),
+    ({'batch': make_batch()[0]}, 'dict: expected a pair'),
+  ],
+)
+def test_anything_but_a_pair_is_refused(model, data, message):
+  other = make_model()
+  other.compile('sgd')
+  for call in (model.predict, other.fit, other.evaluate):
+    with pytest.raises(ValueError, match=rf'{message} \(batch, pitches\)'):
+      call(data, verbose=0)
+
+
+def test_a_model_of_a_config_has_the_same_weights(model):
+  config = json.loads(json.dumps(make_model('model=layer_norm').get_config()))
+  del config['hps']['mix_prob']  # as of an older version
+  made = embedding_rnn.Model.from_config(config)
+  assert made.hps == make_model('model=layer_norm').hps
+  config = make_model().get_config()
+  same = embedding_rnn.Model.from_config(config)
+  same.set_weights(model.get_weights())
+  pair = make_batch()
+  assert same.name == config['name']
+  np.testing.assert_array_equal(same(pair).mean, model(pair).mean)
+
+
+def test_a_model_is_exported_not_saved(model, tmp_path):
+  with pytest.raises(NotImplementedError, match=r'embedding_rnn\.export'):
+    model.save(tmp_path / 'model.keras')
+  assert not list(tmp_path.iterdir())
+
+
+def test_models_and_costs_show_themselves(model):
+  number = sum(weight.shape.num_elements() for weight in model.weights)
+  assert f'rnn_size=8, z_size=3, {number:,} weights' in repr(model)
+  costs = model.compute_costs(*make_batch())
+  assert repr(costs).startswith(f'Costs(cost={costs.cost.numpy():.4g}, r_cost=')
+
+  @tf.function
+  def in_a_graph(batch, pitches):
+    assert 'Tensor' in repr(model.compute_costs(batch, pitches))
+
+  in_a_graph(*make_batch())
 
 
 def test_fit_with_another_optimizer():

@@ -13,13 +13,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from embedding_rnn.data import checks
+from embedding_rnn.data.lookup import find_rows
 from embedding_rnn.data.metadata import FAMILIES, INSTRUMENTS
 from embedding_rnn.model import latents
 
@@ -85,7 +86,7 @@ class Originals:
 
   Args:
     dataset: the data set.
-    rows: of the notes in it.
+    rows: of the notes in it, or what they are called, as 'koto C4'.
     midi_pitch: to make something of them at; each note's own if None.
 
   Attributes:
@@ -96,21 +97,16 @@ class Originals:
     velocities: MIDI velocities of the notes, ints `[N]`.
 
   Raises:
-    ValueError: for a row that is not there.
+    ValueError: as `lookup.find_rows`.
   """
 
   def __init__(
     self,
     dataset: NoteDataset,
-    rows: npt.ArrayLike,
+    rows: Iterable[int | str],
     midi_pitch: int | None = None,
   ):
-    self.rows = np.asarray(rows, int)
-    for row in self.rows[(self.rows < 0) | (self.rows >= len(dataset.frames))]:
-      raise ValueError(
-        f'There is no note {row}: {dataset.data_dir!r} has the rows 0 to '
-        f'{len(dataset.frames) - 1}; summary.json says the row of each note.'
-      )
+    self.rows = find_rows(dataset, rows)
     self._dataset = dataset
     self.notes, _ = dataset.notes(self.rows)
     self.own_pitches, self.velocities = dataset.midi_numbers(self.rows)

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from embedding_rnn.data import checks, provenance
+from embedding_rnn.audio.codec import Codec, HarmonicCodec
+from embedding_rnn.audio.pitches import pitch_name
+from embedding_rnn.data import checks, lookup, metadata, provenance
 from embedding_rnn.data.dataset import NoteDataset
+from embedding_rnn.data.lookup import FoundNotes
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Latent, Model
 from embedding_rnn.model import distribution, infilling, latents, sampling
 from embedding_rnn.model.hparams import HParams, names_that_shape
 from embedding_rnn.training import checkpoints
 from embedding_rnn.training.prior import PRIORS, LatentPrior, compiled_encode
-from embedding_rnn.utils import settings
+from embedding_rnn.utils import cli, settings
 from embedding_rnn.utils.files import CheckedFolder
 
+if TYPE_CHECKING:  # for notebooks
+  from IPython.display import Audio
+  from matplotlib.figure import Figure
 
-@dataclasses.dataclass(frozen=True, eq=False)
+_PLAYED_PEAK = 10 ** (-1 / 20)  # -1 dB of full scale
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Run:
   """A trained model with all that belongs to it; see `load_run`.
 
   Its methods take and give notes in the original format, `[N, T, seq_width]`,
-  in batches of `batch_size`; pitches are MIDI numbers `[N]` or one-hots
-  `[N, 128]`.
+  in batches of `batch_size`; pitches are names as 'C4', MIDI numbers `[N]` or
+  one-hots `[N, 128]`. To make a note and hear it, in a notebook:
+
+    note = run.sample('C4', family='flute')[0]
+    run.play(note, 'C4')
 
   Attributes:
     folder: where it was loaded from.
@@ -117,11 +130,11 @@ class Run:
 
       run.sample(range(36, 85), run.encode(notes).z[0])
       run.sample(60, latents.interpolate(z[0], z[1], np.linspace(0, 1, 9)))
-      run.sample([60, 64, 67], family='flute', velocity=100)
+      run.sample(['C4', 'E4', 'G4'], family='flute', velocity=100)
 
     Args:
-      pitches: MIDI numbers `[N]`, one-hots `[N, 128]`, or one MIDI number for
-        all; an unconditional model only takes their number.
+      pitches: names or MIDI numbers `[N]`, one-hots `[N, 128]`, or one name or
+        number for all; an unconditional model only takes how many there are.
       z: latents `[N, Z]`, or one `[Z]` for all; drawn from a prior if None. Not
         for unconditional models.
       family: names of instrument families `[N]`, or one for all, of the notes
@@ -308,6 +321,108 @@ class Run:
     is_known = np.arange(num_frames) < num_given
     return self.fill(given, is_known, pitches, z, **options)
 
+  def audio(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike,
+    *,
+    codec: Codec | None = None,
+  ) -> np.ndarray:
+    """What notes sound like.
+
+    Args:
+      notes: `[N, T, seq_width]`, or one, `[T, seq_width]`.
+      pitches: as of `sample`.
+      codec: to decode with; None for the run's own, if it needs no checkpoint.
+
+    Returns:
+      float32 `[N, samples]` in -1..1, or `[samples]`, at the codec's sample
+      rate, the "sample_rate" in `info`.
+
+    Raises:
+      ValueError: for notes or pitches of the wrong shape, or if the codec is
+        not known, or another than the run's.
+    """
+    notes, is_one = self._several(notes)
+    numbers = checks.pitch_numbers(pitches, self.hps, len(notes))
+    audio = self._codec(codec).decode(notes, numbers)
+    return audio[0] if is_one else audio
+
+  def play(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike,
+    *,
+    codec: Codec | None = None,
+  ) -> Audio:
+    """A player for notebooks: notes, one after another.
+
+    The loudest sample of them all is brought to -1 dB of full scale; `audio`
+    gives them as loud as they are. Arguments and errors are those of `audio`.
+
+    Raises:
+      ImportError: without IPython.
+    """
+    from IPython.display import Audio
+
+    audio = np.ravel(self.audio(notes, pitches, codec=codec))
+    peak = np.abs(audio).max()
+    if peak > 0:
+      audio *= _PLAYED_PEAK / peak
+    rate = self._codec(codec).sample_rate
+    return Audio(audio, rate=rate, normalize=False)
+
+  def plot(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike | None = None,
+    *,
+    title: str = '',
+    codec: Codec | None = None,
+  ) -> Figure:
+    """A figure of notes: their frames, and with pitches their spectrograms.
+
+    One note is also drawn with its pitch and its loudness.
+
+    Args:
+      notes: as of `audio`, as for the codec and the errors.
+      pitches: as above; None for the frames alone.
+      title: above all.
+      codec: as above.
+    """
+    from embedding_rnn import figures
+
+    notes, _ = self._several(notes)
+    if pitches is None:
+      names = [''] * len(notes)
+      return figures.notes_figure(list(notes), names=names, title=title)
+    numbers = checks.pitch_numbers(pitches, self.hps, len(notes))
+    codec = self._codec(codec)
+    audio = codec.decode(notes, numbers)
+    timing = {'sample_rate': codec.sample_rate, 'hop_length': codec.hop_length}
+    if len(notes) == 1:
+      return figures.sample_figure(
+        notes[0], audio[0], midi_pitch=numbers[0], title=title, **timing
+      )
+    names = [pitch_name(pitch) for pitch in numbers]
+    return figures.notes_figure(
+      list(notes), list(audio), names=names, title=title, **timing
+    )
+
+  def find(
+    self, text: str = '', data_dir: str | os.PathLike[str] | None = None
+  ) -> FoundNotes:
+    """Notes of the data set by name: 'koto', 'koto C4'; all of them for ''.
+
+      found = run.find('koto C4')
+      notes, pitches = run.open_dataset().notes(found.rows)
+
+    Args:
+      text: see `lookup.find_notes`.
+      data_dir: as of `open_dataset`, as for the errors.
+    """
+    return lookup.find_notes(self.open_dataset(data_dir), text)
+
   def open_dataset(
     self, data_dir: str | os.PathLike[str] | None = None
   ) -> NoteDataset:
@@ -392,6 +507,54 @@ class Run:
     if np.ndim(velocity) == 2:
       velocity = np.argmax(velocity, axis=1)
     return self.prior.sample(normal, uniform, pitches, family, velocity)
+
+  def _several(self, notes: npt.ArrayLike) -> tuple[np.ndarray, bool]:
+    """Notes `[N, T, seq_width]`, and whether they were one without the N."""
+    notes = np.asarray(notes)
+    is_one = notes.ndim == 2
+    notes = notes[None] if is_one else notes
+    return checks.check_notes(notes, self.transforms.seq_width), is_one
+
+  def _codec(self, codec: Codec | None) -> Codec:
+    """The codec of the run; ValueError if that is not known, or is another."""
+    known = self.info.get(metadata.CODEC)
+    if codec is None and known == HarmonicCodec.name:
+      return HarmonicCodec()
+    if codec is None:
+      what = (
+        f'of the codec {known!r}' if known else 'of a codec it does not say'
+      )
+      raise ValueError(
+        f'The frames of the run are {what}: give the codec that decodes them, '
+        'such as codec=embedding_rnn.nsynth.codec.WaveNetCodec(checkpoint).'
+      )
+    if known not in (None, codec.name):
+      raise ValueError(
+        f'The frames of the run are of the codec {known!r}; {codec.name!r} '
+        f'would decode them to noise. Use {known!r}.'
+      )
+    return codec
+
+  def _facts(self) -> dict[str, Any]:
+    """What there is to say of it in few words."""
+    valid = self.costs.get('valid', {})
+    return {
+      'run': os.path.basename(os.path.abspath(self.folder)),
+      'step': self.step,
+      'valid cost': valid.get('cost'),
+      'weights': f'{self.model.count_params():,}',
+      'codec': self.info.get(metadata.CODEC),
+      'training notes': self.info.get('num_notes', {}).get('train'),
+    }
+
+  def __repr__(self) -> str:
+    _, *facts = self._facts().items()
+    text = ', '.join(f'{k} {cli.format_cell(v)}' for k, v in facts)
+    return f'<Run {self.folder!r}: {text}>'
+
+  def _repr_html_(self) -> str:
+    hps = html.escape(repr(self.hps))
+    return f'{cli.html_table([self._facts()])}<p><code>{hps}</code></p>'
 
   def _encode_z(self, notes, batch_size, conditions=None):
     if not self.model.conditional:
