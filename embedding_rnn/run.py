@@ -46,10 +46,6 @@ if TYPE_CHECKING:
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
 _NUM_NOTES = 8  # reconstructed at the end of default_run
-# How they are drawn. With errors that hang together, the level of a note is
-# about as steady as a real one's; where they are white, draws are bursts.
-_STEADY = {'temperature': 0.5, 'temperature_2': 0.25}
-_MEAN = {'greedy': 'mean'}
 
 # The fields of `Options` that the command line says, once there is one; see
 # `read_flags`.
@@ -398,12 +394,11 @@ def _evaluate_and_synthesize(
   if run.model.conditional:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
   output_dir = pathlib.Path(run.folder) / 'synthesis'
-  controls = _STEADY if run.hps.error_order else _MEAN
   summary = synthesis.synthesize(
     run,
     dataset,
     output_dir,
-    SynthesisConfig(num_notes=num_notes, seed=options.seed, **controls),
+    SynthesisConfig(num_notes=num_notes, seed=options.seed),
     codec=run_codec,
     metrics=metrics,
     command=options.command,

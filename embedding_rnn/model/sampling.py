@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from embedding_rnn.model import infilling
 from embedding_rnn.model.decoder import Drawn
+from embedding_rnn.model.hparams import HParams
 
 _GREEDY = (False, True, 'mean')
 
@@ -97,6 +98,18 @@ def sample(
     len(rows) if batch_size is None else batch_size,
   )
   return _choose(drawn, num_candidates)
+
+
+def default_controls(hps: HParams) -> dict[str, float]:
+  """The temperatures of `sample` at which notes of a model are made and judged.
+
+  Commands take them where the user says nothing. With errors that hang together
+  from frame to frame (hps.error_order), the level of a note is then about as
+  steady as a real one's; with white errors, notes are drawn as in 2017.
+  """
+  if hps.error_order:
+    return {'temperature': 0.5, 'temperature_2': 0.25}
+  return {'temperature': 1.0, 'temperature_2': 1.0}
 
 
 def check_controls(

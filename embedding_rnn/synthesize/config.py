@@ -22,8 +22,9 @@ class SynthesisConfig:
   """What `synthesize` makes, and how; each field is an option of the command.
 
   Pitches may be given by name. As a value, greedy is True for the likeliest
-  component, 'mean' for the mean, and num_frames is None for as many as in
-  training, or as the notes have.
+  component, 'mean' for the mean, num_frames is None for as many as in
+  training, or as the notes have, and temperatures are None for those of
+  `sampling.default_controls`.
   """
 
   num_notes: int = option(
@@ -91,10 +92,16 @@ class SynthesisConfig:
     None,
     'Length of new and continued notes, which may exceed that in training.',
   )
-  temperature: float = option(
-    1.0, 'Of the choice of a mixture component; above 0.'
+  temperature: float | None = option(
+    None,
+    'Of the choice of a mixture component; above 0. Default: 0.5 for runs with '
+    'error_order, else 1.',
   )
-  temperature_2: float = option(1.0, "Of a component's noise; 0 for none.")
+  temperature_2: float | None = option(
+    None,
+    "Of a component's noise; 0 for none. Default: 0.25 for runs with "
+    'error_order, else 1.',
+  )
   greedy: bool | str = option(
     False,
     "Take the likeliest component, or the mixture's mean.",
@@ -208,9 +215,15 @@ class SynthesisConfig:
 
   @property
   def controls(self) -> dict[str, Any]:
-    """What `Run.sample` takes of it."""
+    """What `Run.sample` takes of it, but for what is left to the run."""
     names = ('temperature', 'temperature_2', 'greedy', 'top_p')
-    return {name: getattr(self, name) for name in names}
+    values = {name: getattr(self, name) for name in names}
+    return {name: x for name, x in values.items() if x is not None}
+
+  def completed(self, run: Run) -> SynthesisConfig:
+    """The same with what is left to the run."""
+    controls = sampling.default_controls(run.hps) | self.controls
+    return dataclasses.replace(self, **controls)
 
   @property
   def family_of_each(self) -> tuple[str, ...] | None:

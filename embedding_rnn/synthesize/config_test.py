@@ -1,7 +1,10 @@
 import dataclasses
+import types
 
 import pytest
 
+from embedding_rnn.model import sampling
+from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.synthesize.config import SynthesisConfig
 from embedding_rnn.utils import dataclass_flags
 
@@ -111,3 +114,19 @@ def test_names_of_pitches_and_notes(parse_flags):
 def test_without_flags_it_is_the_default(parse_flags):
   parse_flags(define_flags, [])
   assert dataclass_flags.read(SynthesisConfig) == SynthesisConfig()
+
+
+@pytest.mark.parametrize('error_order', [0, 4])
+def test_what_is_not_said_is_left_to_the_run(error_order):
+  hps = default_hps().parse(f'error_order={error_order}')
+  run, usual = types.SimpleNamespace(hps=hps), sampling.default_controls(hps)
+  assert (usual['temperature_2'] < 1) == bool(error_order)
+  config = SynthesisConfig(greedy=True).completed(run)
+  assert config.controls == {'greedy': True, 'top_p': 1.0, **usual}
+  config = SynthesisConfig(temperature_2=0.0, top_p=0.5).completed(run)
+  assert config.controls == {
+    'greedy': False,
+    'top_p': 0.5,
+    'temperature': usual['temperature'],
+    'temperature_2': 0.0,
+  }

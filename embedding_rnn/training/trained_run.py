@@ -152,7 +152,8 @@ class Run:
       batch_size: notes at a time; the result does not depend on it, beyond
         rounding.
       **controls: temperature, temperature_2, greedy and top_p of
-        `sampling.sample`.
+        `sampling.sample`; temperatures are `sampling.default_controls` if they
+        are not given.
 
     Returns:
       float32 `[N, T, seq_width]`.
@@ -162,6 +163,7 @@ class Run:
       ValueError: for arguments out of range or of the wrong shape.
     """
     sampling.check_controls(**controls)
+    controls = sampling.default_controls(self.hps) | controls
     z = None if z is None else np.asarray(z)
     pitches, velocity = checks.split_conditions(pitches, velocity, self.hps)
     number = _number_of_notes(z, family, velocity)
@@ -258,6 +260,7 @@ class Run:
       float32 `[N, T, seq_width]`, where known exactly as in `notes`.
     """
     sampling.check_controls(**controls)
+    controls = sampling.default_controls(self.hps) | controls
     notes, known = infilling.check_known(notes, is_known)
     notes = checks.check_notes(notes, self.transforms.seq_width)
     conditions = self._conditions(pitches, velocity, len(notes))
