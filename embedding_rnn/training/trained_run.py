@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import html
+import io
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 import tensorflow as tf
 
 from embedding_rnn.audio.codec import Codec, HarmonicCodec
@@ -372,8 +374,13 @@ class Run:
     peak = np.abs(audio).max()
     if peak > 0:
       audio *= _PLAYED_PEAK / peak
+    # A third of the size of a .wav, which counts in a notebook's file.
+    content = io.BytesIO()
     rate = self._codec(codec).sample_rate
-    return Audio(audio, rate=rate, normalize=False)
+    soundfile.write(content, audio, rate, 'PCM_16', format='FLAC')
+    player = Audio(content.getvalue())
+    player.mimetype = 'audio/flac'
+    return player
 
   def plot(
     self,
