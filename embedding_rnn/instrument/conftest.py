@@ -4,7 +4,32 @@ import numpy as np
 import pytest
 
 from embedding_rnn.conftest import tiny_run
+from embedding_rnn.data import notes
 from embedding_rnn.training.prior import LatentPrior
+
+
+class OneNote:
+  """A voice that plays a note of the collection at any pitch.
+
+  Args:
+    family: of the note.
+  """
+
+  def __init__(self, family='string'):
+    (row,) = [row for name, row, _ in notes.originals() if family in name]
+    self.frames = notes.load().frames[row]
+    self.calls = 0
+
+  def notes(self, pitches, velocities):
+    """As of `Voice`."""
+    del velocities
+    self.calls += len(pitches)
+    return np.repeat(self.frames[None], len(pitches), axis=0)
+
+  def latents(self, pitches, velocities):
+    """As of `Voice`."""
+    del velocities
+    return np.zeros((len(pitches), 2))
 
 
 @pytest.fixture(scope='module')

@@ -19,7 +19,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from embedding_rnn.instrument import midi, playing
+from embedding_rnn.instrument import midi, options, playing
 from embedding_rnn.utils import cli
 
 _SAMPLE_RATES = (8_000, 192_000)  # Hz
@@ -29,10 +29,7 @@ def define_flags() -> None:
   """Defines the flags of `main`."""
   flags.DEFINE_string('midi', None, 'The song, a standard MIDI file.')
   flags.DEFINE_string('output', None, 'The file to write, .wav.')
-  flags.DEFINE_string('run_dir', None, 'Folder of the trained run.')
-  flags.DEFINE_bool(
-    'pretrained', False, 'Take the run in the package instead of --run_dir.'
-  )
+  options.define_flags()
   flags.DEFINE_list(
     'like',
     [],
@@ -44,7 +41,6 @@ def define_flags() -> None:
     None,
     'Of the file, in Hz; default: that of the notes, 16000.',
   )
-  flags.DEFINE_integer('seed', 0, 'Another one gives other instruments.', 0)
 
 
 def main(argv: list[str]) -> None:
@@ -66,18 +62,9 @@ def main(argv: list[str]) -> None:
     )
   # Reading the song should not wait for TensorFlow.
   from embedding_rnn.instrument.voice import Voice
-  from embedding_rnn.nsynth.codec import codec_of_data
-  from embedding_rnn.training.trained_run import load_pretrained, load_run
   from embedding_rnn.utils.wav import write_wav
 
-  run = load_pretrained() if args.pretrained else load_run(args.run_dir)
-  codec = codec_of_data(run.info, run.hps.seq_width)
-  if codec is None:
-    raise ValueError(
-      f"The notes of the run at '{run.folder}' take the codec "
-      f'{run.info.get("codec")!r} to be heard, which needs a checkpoint; only '
-      'runs on frames of the harmonic codec can play.'
-    )
+  run, codec = options.open_run(args)
   families = itertools.cycle(args.like or [None])
   voices = [
     Voice(run, family, args.seed + part)
@@ -100,10 +87,7 @@ def _check_flags(args: Any) -> None:
     raise ValueError(
       'Set --midi to the song, and --output to the file to write.'
     )
-  if args.pretrained == (args.run_dir is not None):
-    raise ValueError(
-      'Set either --run_dir to the folder of a trained run, or --pretrained.'
-    )
+  options.check_flags(args)
   low, high = _SAMPLE_RATES
   if args.sample_rate is not None and not low <= args.sample_rate <= high:
     raise ValueError(

@@ -6,26 +6,10 @@ import soundfile
 
 from embedding_rnn.audio import pitch
 from embedding_rnn.audio.codec import HarmonicCodec
-from embedding_rnn.data import notes
 from embedding_rnn.instrument import play, playing
+from embedding_rnn.instrument.conftest import OneNote
 from embedding_rnn.instrument.midi import PlayedNote, Song
 from embedding_rnn.instrument.midi_test import off, on, save
-
-
-class OneNote:
-  """A voice that plays a note of the collection at any pitch."""
-
-  calls = 0
-
-  def __init__(self):
-    collection = notes.load()
-    row = notes.originals()[8][1]  # a violin
-    self.frames = collection.frames[row]
-
-  def notes(self, pitches, velocities):
-    del velocities
-    self.calls += len(pitches)
-    return np.repeat(self.frames[None], len(pitches), axis=0)
 
 
 @pytest.fixture(scope='module')
