@@ -12,10 +12,10 @@ with a row for each of them; a run that fails is named, the others go on.
 
 import pathlib
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from embedding_rnn.data.splits import SPLITS
-from embedding_rnn.evaluate import sweep, tables
+from embedding_rnn.evaluate import tables
 from embedding_rnn.experiments import job
 from embedding_rnn.nsynth import codec
 from embedding_rnn.utils import cli, files
@@ -37,11 +37,12 @@ def define_flags() -> None:
     'num_importance_samples',
     32,
     'Latents for each note in the bound on the likelihood.',
+    lower_bound=1,
   )
   flags.DEFINE_integer(
-    'num_decoded_notes', 32, 'Notes to decode to audio; 0 for no audio.'
+    'num_decoded_notes', 32, 'Notes to decode to audio; 0 for no audio.', 0
   )
-  flags.DEFINE_integer('seed', 0, 'The same seed gives the same numbers.')
+  flags.DEFINE_integer('seed', 0, 'The same seed gives the same numbers.', 0)
   codec.define_flags()
 
 
@@ -66,6 +67,9 @@ def main(argv: list[str]) -> None:
   output_dirs = None
   if args.output_dir is not None:
     output_dirs = {n: folder / n if is_sweep else folder for n in run_dirs}
+  # TensorFlow is imported when all that can be said before has been said.
+  from embedding_rnn.evaluate import sweep
+
   results = sweep.evaluate_runs(
     run_dirs,
     output_dirs=output_dirs,
@@ -83,12 +87,12 @@ def main(argv: list[str]) -> None:
     sweep.draw_errors(results['runs'], folder)
     files.write_json(folder / tables.METRICS, results)
     files.write_text(folder / tables.TABLE, text + '\n')
-    logging.info('%s', text)
+    cli.write_result(text)
   else:
     for result in results['runs'].values():
-      logging.info('%s', tables.format_metrics(result))
+      cli.write_result(tables.format_metrics(result))
   cli.expect_no_failures(results['failed'], len(run_dirs))
-  logging.info("Written: '%s'", folder / tables.METRICS)
+  cli.write_result(f"Written: '{folder / tables.METRICS}'")
 
 
 if __name__ == '__main__':

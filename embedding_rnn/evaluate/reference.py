@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from embedding_rnn.audio import metrics
 from embedding_rnn.audio.codec import Codec
@@ -16,6 +15,7 @@ from embedding_rnn.data import metadata
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.evaluate import distances
 from embedding_rnn.evaluate.families import FamilyClassifier
+from embedding_rnn.utils import cli
 
 _MAX_NOTES = 16384  # of a split
 _MAX_TRAIN_NOTES = 4096  # that baselines are fitted to
@@ -144,7 +144,9 @@ class Reference:
     if not self.codec or not len(audios):
       return {}
     pairs = zip(audios, self.pitches[self.decoded].tolist(), strict=True)
-    bar = tqdm(pairs, 'Pitches', len(audios), leave=False, delay=2, unit='note')
+    bar = cli.progress_bar(
+      pairs, 'Pitches', len(audios), leave=False, delay=2, unit='note'
+    )
     rate = self.codec.sample_rate
     cents = [
       metrics.pitch_error_cents(audio, pitch, rate, _RESOLUTION_CENTS)

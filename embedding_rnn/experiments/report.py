@@ -15,10 +15,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from embedding_rnn.experiments import job
-from embedding_rnn.figures import sweep
 from embedding_rnn.model.hparams import names_that_shape
 from embedding_rnn.training.progress import Progress, read_progress
 from embedding_rnn.utils import cli, files
@@ -102,6 +99,8 @@ def write_report(path: str | os.PathLike[str]) -> str:
   lines = [_format(report), '']
   if any(row['valid_cost'] is not None for row in report.rows):
     title = folder.resolve().name
+    from embedding_rnn.figures import sweep  # Help does without matplotlib.
+
     figure = sweep.sweep_figure(
       report.rows, report.varied, report.groups, title
     )
@@ -123,7 +122,7 @@ def collect(run_dirs: Mapping[str, str | os.PathLike[str]]) -> Report:
       one that cannot be read gets a row with the 'problem'.
   """
   rows, runs = [], {}
-  bar = tqdm(run_dirs.items(), desc='Reading runs', unit='run', delay=2)
+  bar = cli.progress_bar(run_dirs.items(), 'Reading runs', unit='run', delay=2)
   for name, folder in bar:
     try:
       runs[name] = read_progress(folder)

@@ -1,15 +1,21 @@
 """The autoregressive sampler: seeded, batched, with all its controls."""
 
+from __future__ import annotations
+
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from embedding_rnn.model import infilling
-from embedding_rnn.model.decoder import Drawn
 from embedding_rnn.model.hparams import HParams
+
+# In functions, else: commands check their controls before its import.
+if TYPE_CHECKING:
+  import tensorflow as tf
+
+  from embedding_rnn.model.decoder import Drawn
 
 _GREEDY = (False, True, 'mean')
 
@@ -65,6 +71,8 @@ def sample(
   Raises:
     ValueError: for arguments out of range or of the wrong shape.
   """
+  import tensorflow as tf
+
   check_controls(temperature, temperature_2, greedy, top_p)
   greedy = greedy if isinstance(greedy, str) else bool(greedy)
   pitches = _check_pitches(model, pitches)
@@ -156,6 +164,8 @@ def draw_latents(
   Raises:
     ValueError: for an unconditional model, or less than one note.
   """
+  import tensorflow as tf
+
   if not model.conditional:
     raise ValueError('An unconditional model has no latents to draw.')
   if num_notes < 1:
@@ -165,6 +175,8 @@ def draw_latents(
 
 
 def _seed_pair(seed: int, purpose: int) -> tf.Tensor:
+  import tensorflow as tf
+
   return tf.constant([seed, purpose], tf.int64)
 
 
@@ -176,6 +188,8 @@ def _concrete(seed: int | None) -> int:
 
 
 def _check_pitches(model, pitches):
+  import tensorflow as tf
+
   if pitches is None:
     raise ValueError(
       'pitches=None: expected one-hots [B, 128]; an unconditional model takes '
@@ -192,6 +206,8 @@ def _check_pitches(model, pitches):
 
 
 def _check_z(model, z, num_notes, seed):
+  import tensorflow as tf
+
   if not model.conditional:
     if z is not None:
       raise ValueError('An unconditional model takes no z; pass z=None.')
@@ -209,6 +225,8 @@ def _check_z(model, z, num_notes, seed):
 
 def _check_given(model, given, is_given, num_notes):
   """-> goal and pull of `Decoder.generate`, or None and None."""
+  import tensorflow as tf
+
   if (given is None) != (is_given is None):
     raise ValueError('given and is_given: expected both or neither.')
   if given is None:
@@ -247,6 +265,8 @@ def _choose_num_frames(model, num_frames, goal):
 
 def _choose(drawn: Drawn, num_candidates: int) -> tf.Tensor:
   """The best candidate of each note."""
+  import tensorflow as tf
+
   if num_candidates == 1:
     return drawn.frames
   weights = tf.reshape(drawn.log_weight, [-1, num_candidates])
@@ -270,6 +290,8 @@ def in_batches(function: Callable, arrays: list, batch_size: int) -> Any:
   Raises:
     ValueError: for a batch size below 1.
   """
+  import tensorflow as tf
+
   if batch_size < 1:
     raise ValueError(f'batch_size={batch_size}: expected at least 1.')
   num_rows = next(len(x) for x in arrays if x is not None)

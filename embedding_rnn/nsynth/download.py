@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import requests
-from tqdm import auto as tqdm
 
-from embedding_rnn.utils import files
+from embedding_rnn.utils import cli, files
 
 _TIMEOUT = 30, 60  # seconds to connect, and without a byte
 _CHUNK_BYTES = 1 << 16
@@ -125,7 +124,7 @@ def _write(response: requests.Response, part: pathlib.Path, start: int) -> None:
     )
   with (
     part.open('ab') as file,
-    tqdm.tqdm(
+    cli.progress_bar(
       desc=f'Downloading {part.stem}',
       initial=start,
       total=total,

@@ -26,7 +26,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from absl import app, flags, logging
-from tqdm import auto as tqdm
 
 from embedding_rnn.nsynth import download
 from embedding_rnn.utils import cli, files, locks
@@ -142,7 +141,9 @@ def _sha256(path: pathlib.Path) -> str:
   size = path.stat().st_size
   with (
     path.open('rb') as file,
-    tqdm.tqdm(total=size, desc='Checking', unit='B', unit_scale=True) as bar,
+    cli.progress_bar(
+      total=size, desc='Checking', unit='B', unit_scale=True
+    ) as bar,
   ):
     while chunk := file.read(_CHUNK_BYTES):
       digest.update(chunk)
@@ -218,7 +219,7 @@ def main(argv: list[str]) -> None:
   """The command; errors as of `fetch`."""
   del argv
   checkpoint = fetch(flags.FLAGS.url, flags.FLAGS.output_dir)
-  logging.info('Use it with: --nsynth_checkpoint_path=%s', checkpoint)
+  cli.write_result(f'Use it with: --nsynth_checkpoint_path={checkpoint}')
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 
@@ -14,11 +14,13 @@ from embedding_rnn.data.dataset import NoteDataset, open_dataset
 from embedding_rnn.evaluate import tables
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.nsynth import codec
-from embedding_rnn.synthesize import page, synthesis
 from embedding_rnn.synthesize.config import SynthesisConfig
 from embedding_rnn.training import checkpoints
-from embedding_rnn.training.trained_run import Run, load_pretrained, load_run
 from embedding_rnn.utils import cli, dataclass_flags
+
+# What needs TensorFlow is imported when all flags are known to be good.
+if TYPE_CHECKING:
+  from embedding_rnn.training.trained_run import Run
 
 _NOTES_DIR = './data/notes'  # as of run.py
 
@@ -64,6 +66,11 @@ def main(argv: list[str]) -> None:
       'Set either --run_dir to the folder of a trained run, or --pretrained.'
     )
   config = dataclass_flags.read(SynthesisConfig)
+  if not args.pretrained:
+    checkpoints.expect_run(args.run_dir)
+  from embedding_rnn.synthesize import page, synthesis
+  from embedding_rnn.training.trained_run import load_pretrained, load_run
+
   if args.pretrained:
     run = load_pretrained()
     run.expect_hparams(args.hparam)
@@ -83,8 +90,8 @@ def main(argv: list[str]) -> None:
     metrics=_read_metrics(run),
     command=cli.command_line(),
   )
-  logging.info('%s', synthesis.format_summary(summary))
-  logging.info('Listen to it: %s', os.path.join(output_dir, page.FILE_NAME))
+  cli.write_result(synthesis.format_summary(summary))
+  cli.write_result(f'Listen to it: {os.path.join(output_dir, page.FILE_NAME)}')
 
 
 def _open_notes(hps: HParams, data_dir: str) -> NoteDataset:

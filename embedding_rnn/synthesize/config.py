@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedding_rnn.audio.pitches import parse_pitch
 from embedding_rnn.model import sampling
-from embedding_rnn.training.prior import PRIORS
-from embedding_rnn.training.trained_run import Run
+from embedding_rnn.training.checkpoints import PRIORS
 from embedding_rnn.utils.dataclass_flags import option
+
+if TYPE_CHECKING:  # else, TensorFlow would be imported
+  from embedding_rnn.training.trained_run import Run
 
 _NUM_PITCHES = 128  # MIDI
 _MAX_SEED = 2**63 - 1

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from embedding_rnn import figures
 from embedding_rnn.audio import metrics
@@ -18,7 +17,7 @@ from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data.transforms import WhitenedPCA
 from embedding_rnn.figures import drawing
 from embedding_rnn.synthesize.generation import GeneratedNote
-from embedding_rnn.utils import wav
+from embedding_rnn.utils import cli, wav
 
 MADE, ORIGINAL = 'made', 'original'
 NUM_SHOWN = 6  # notes that one can still see side by side, as in 2017
@@ -162,7 +161,8 @@ def write_notes(
   )
   write = joblib.delayed(_write_note)
   records = parallel(write(note, folder, style) for note in notes)
-  return list(tqdm(records, 'Writing notes', num_notes, unit='note'))
+  bar = cli.progress_bar(records, 'Writing notes', num_notes, unit='note')
+  return list(bar)
 
 
 def _write_note(

@@ -37,6 +37,7 @@ HISTORY = 'history.csv'
 WEIGHTS, COSTS, PRIOR = 'weights.npz', 'costs.json', 'prior.npz'
 STATE, OPTIMIZER = 'state.json', 'optimizer.npz'
 BEST, LAST = 'best', 'last'
+PRIORS = ('fitted', 'standard')  # that latents of new notes are drawn from
 EMBEDDING_RNN, WAVENET = 'embedding_rnn', 'wavenet'  # kinds of models
 # The run in the package, and how it is named where a checkpoint's path belongs.
 PRETRAINED = 'pretrained'

@@ -25,7 +25,8 @@ from embedding_rnn.embedding_rnn import Latent, Model
 from embedding_rnn.model import distribution, infilling, latents, sampling
 from embedding_rnn.model.hparams import HParams, names_that_shape
 from embedding_rnn.training import checkpoints
-from embedding_rnn.training.prior import PRIORS, LatentPrior, compiled_encode
+from embedding_rnn.training.checkpoints import PRIORS
+from embedding_rnn.training.prior import LatentPrior, compiled_encode
 from embedding_rnn.utils import cli, settings
 from embedding_rnn.utils.files import CheckedFolder
 

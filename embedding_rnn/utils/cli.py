@@ -1,5 +1,7 @@
 """What the commands share: their messages, their errors and their tables."""
 
+from __future__ import annotations
+
 import functools
 import gc
 import html
@@ -9,14 +11,18 @@ import math
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 from absl import logging
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+  from tqdm import tqdm
 
 # What bad input and bad luck raise; everything else is a defect of ours, and
 # its traceback is welcome.
@@ -25,6 +31,8 @@ _EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
 _Run = TypeVar('_Run')
 _Result = TypeVar('_Result')
 
+PROGRAM = 'embedding-rnn'  # the command that is installed
+_LINE_SECONDS = 10.0  # between lines of a bar that is no terminal's
 _MAX_WIDTH = 100_000  # characters; more than any table of ours has
 
 
@@ -72,8 +80,16 @@ def _is_news(record: python_logging.LogRecord) -> bool:
   return 'triggered tf.function retracing' not in record.getMessage()
 
 
+def write_result(text: str) -> None:
+  """Writes what a command was asked for to stdout; all else goes to stderr."""
+  sys.stdout.write(f'{text}\n')
+  sys.stdout.flush()
+
+
 def command_line() -> str:
   """The command that runs now, to be given again in a shell."""
+  if sys.argv[0].startswith(f'{PROGRAM} '):
+    return shlex.join([*sys.argv[0].split(), *sys.argv[1:]])
   main = sys.modules['__main__']
   spec = getattr(main, '__spec__', None)
   program = (
@@ -106,6 +122,39 @@ def for_each(
       logging.error('%s failed: %s: %s', name, type(error).__name__, error)
       failed[name] = str(error)
   return results, failed
+
+
+def progress_bar(*arguments: Any, **options: Any) -> tqdm:
+  """A bar of tqdm on stderr; if that is piped, a line every ten seconds.
+
+  Arguments are those of `tqdm`. What takes less time than that writes nothing
+  to a pipe.
+  """
+  from tqdm import auto  # Help does without it.
+
+  is_notebook = auto.tqdm is not auto.asyncio_tqdm
+  if not is_notebook and not sys.stderr.isatty():
+    options |= {'file': _Lines(sys.stderr), 'mininterval': _LINE_SECONDS}
+  return auto.tqdm(*arguments, **options)
+
+
+class _Lines:
+  """A stream that makes lines of what a bar writes, and few of them."""
+
+  def __init__(self, stream: TextIO):
+    self._stream = stream
+    self._last = time.monotonic()
+
+  def write(self, text: str) -> None:
+    """Writes a state of the bar, unless there was one lately."""
+    text = text.replace('\x1b[A', '').strip()
+    if text and time.monotonic() - self._last >= _LINE_SECONDS:
+      self._stream.write(f'{text}\n')
+      self._last = time.monotonic()
+
+  def flush(self) -> None:
+    """Flushes the stream."""
+    self._stream.flush()
 
 
 def expect_no_failures(failed: Mapping[str, str], num_runs: int) -> None:

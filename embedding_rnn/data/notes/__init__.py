@@ -19,11 +19,10 @@ from collections.abc import Iterable
 import numpy as np
 import soundfile
 from absl import logging
-from tqdm import trange
 
 from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.data import metadata, writing
-from embedding_rnn.utils import files
+from embedding_rnn.utils import cli, files
 
 FILE_NAME = 'notes.npz'
 # What reading a file raises that is not there, cut short, or not what it was.
@@ -166,7 +165,9 @@ def write_data_dir(
   folder.mkdir(parents=True, exist_ok=True)
   arrays = [getattr(collection, name) for name in writing.Notes._fields]
   num_notes = len(collection.frames)
-  starts = trange(0, num_notes, _NOTES_AT_ONCE, desc='Writing data')
+  starts = cli.progress_bar(
+    range(0, num_notes, _NOTES_AT_ONCE), desc='Writing data'
+  )
   parts = (
     writing.Notes(*(array[i : i + _NOTES_AT_ONCE] for array in arrays))
     for i in starts

@@ -17,18 +17,20 @@ import pathlib
 import shutil
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import logging
-from tqdm import auto as tqdm
 
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data import metadata
 from embedding_rnn.data.preparation import recordings, shards, workers
 from embedding_rnn.data.preparation.base import Note, Source, sha256_of
 from embedding_rnn.data.preparation.recordings import Policy
-from embedding_rnn.utils import files, locks, settings
+from embedding_rnn.utils import cli, files, locks, settings
+
+if TYPE_CHECKING:
+  from tqdm import tqdm
 
 PLAN = 'plan.json'
 _BATCH_SIZE = 8
@@ -111,7 +113,7 @@ class _ShardEncoder:
     rows = self.rows(shard)
     return self.source.fingerprint(rows.start, rows.stop)
 
-  def encode(self, shard: int, bar: tqdm.tqdm) -> shards.Shard:
+  def encode(self, shard: int, bar: tqdm) -> shards.Shard:
     """Reads and encodes the notes of a shard."""
     rows = self.rows(shard)
     result = shards.Shard(fingerprint=self.fingerprint(shard))
@@ -302,9 +304,9 @@ class _Encoding:
         if waiting:
           time.sleep(_POLL_SECONDS)
 
-  def progress_bar(self, disable: bool = False) -> tqdm.tqdm:
+  def progress_bar(self, disable: bool = False) -> tqdm:
     """A bar of all notes, which begins with those that are done."""
-    return tqdm.tqdm(
+    return cli.progress_bar(
       total=self._encoder.source.num_notes,
       initial=self.count_done(),
       desc='Encoding',
@@ -329,7 +331,7 @@ class _Encoding:
     return self._path(shard).exists() or not self.folder.exists()
 
   def _claim_and_encode(
-    self, shard: int, claims: locks.Claims, bar: tqdm.tqdm
+    self, shard: int, claims: locks.Claims, bar: tqdm
   ) -> bool:
     """Sees to it that a shard is done; False if another process is at it."""
     if not self._is_done(shard):

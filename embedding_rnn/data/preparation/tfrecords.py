@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm import auto as tqdm
 
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.data.preparation.base import (
@@ -24,6 +23,7 @@ from embedding_rnn.data.preparation.base import (
 )
 from embedding_rnn.data.preparation.recordings import Recording
 from embedding_rnn.data.splits import SPLITS
+from embedding_rnn.utils import cli
 
 # A record is its length in 8 bytes, their checksum in 4, the content, and its
 # checksum in 4.
@@ -120,7 +120,7 @@ def _index(path: pathlib.Path) -> np.ndarray:
   offsets = [0]
   with (
     path.open('rb', buffering=0) as file,
-    tqdm.tqdm(
+    cli.progress_bar(
       total=size,
       desc=f'Reading {path.name}',
       unit='B',
