@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags as flags_module
-from absl import logging
 
 import embedding_rnn
 from embedding_rnn import run
@@ -260,7 +259,7 @@ def test_the_command_line_names_a_run(flags, trained, tiny_data_dir):
   run.short_test()
   run.z_size_sweep()
   assert [name for name, *_ in trained] == ['mine', 'mine']
-  with pytest.raises(ValueError, match="exp_name='mine' is for one run, and z_"):
+  with pytest.raises(ValueError, match="exp_name='mine' is for one run"):
     run.z_size_sweep(run_all=True)
   trained.clear()
   with pytest.raises(AttributeError):  # after training, of what is no run

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import pathlib
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from embedding_rnn.audio import pitches
 from embedding_rnn.instrument import options
@@ -76,11 +76,8 @@ def main(argv: list[str]) -> None:
   name = f'{args.like or "instrument"}_{args.seed}'
   pack.write_pack(folder, name, samples, codec.sample_rate, preset)
   looped = sum(sample.loop is not None for sample in samples)
-  logging.info(
-    '%s: %d samples, %d of them with a loop',
-    folder / f'{name}.sfz',
-    len(samples),
-    looped,
+  cli.write_result(
+    f'{folder / name}.sfz: {len(samples)} samples, {looped} of them with a loop'
   )
 
 

@@ -17,7 +17,7 @@ import itertools
 import pathlib
 from typing import Any
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from embedding_rnn.instrument import midi, options, playing
 from embedding_rnn.utils import cli
@@ -73,12 +73,9 @@ def main(argv: list[str]) -> None:
   audio = playing.render(song, voices, codec, args.sample_rate)
   rate = args.sample_rate or codec.sample_rate
   write_wav(args.output, audio, rate)
-  logging.info(
-    '%s: %d notes in %d parts, %.1f s',
-    args.output,
-    len(song.notes),
-    len(song.parts),
-    len(audio) / rate,
+  cli.write_result(
+    f'{args.output}: {len(song.notes)} notes in {len(song.parts)} parts, '
+    f'{len(audio) / rate:.1f} s'
   )
 
 
