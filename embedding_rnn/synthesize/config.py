@@ -6,12 +6,14 @@ import dataclasses
 from typing import Any
 
 from embedding_rnn.model import sampling
+from embedding_rnn.model.hparams import MAX_FRAMES
 from embedding_rnn.training.prior import PRIORS
 from embedding_rnn.training.trained_run import Run
 from embedding_rnn.utils.dataclass_flags import option
 
 _NUM_PITCHES = 128  # MIDI
 _MAX_SEED = 2**63 - 1
+_MAX_STEPS = 1000  # of an interpolation, each a note of its own
 _WAYS = ('spherical', 'straight')
 
 
@@ -155,18 +157,18 @@ class SynthesisConfig:
 
   def _check_sizes(self) -> None:
     """Single numbers, and how many are in lists of fixed length."""
-    for name, minimum in (
-      ('seed', 0),
-      ('num_given', 0),
-      ('num_steps', 2),
-      ('num_candidates', 1),
-      ('num_frames', 1),
+    for name, minimum, maximum in (
+      ('seed', 0, _MAX_SEED),
+      ('num_given', 0, MAX_FRAMES),
+      ('num_steps', 2, _MAX_STEPS),
+      ('num_candidates', 1, sampling.MAX_CANDIDATES),
+      ('num_frames', 1, MAX_FRAMES),
     ):
       value = getattr(self, name)
       if value is not None and value < minimum:
         raise ValueError(f'{name}={value}: expected at least {minimum}.')
-    if self.seed > _MAX_SEED:
-      raise ValueError(f'seed={self.seed}: expected at most {_MAX_SEED}.')
+      if value is not None and value > maximum:
+        raise ValueError(f'{name}={value}: expected at most {maximum}.')
     for name, size in (('interpolate', 2), ('combine', 3), ('gap', 2)):
       value = getattr(self, name)
       if value is not None and len(value) != size:

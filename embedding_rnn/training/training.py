@@ -16,7 +16,11 @@ from embedding_rnn.data import batches, provenance
 from embedding_rnn.data.dataset import NoteDataset, fit_transforms, open_dataset
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Costs, Model, seed_at_step
-from embedding_rnn.model.hparams import HParams, check_hparams
+from embedding_rnn.model.hparams import (
+  HParams,
+  check_hparams,
+  expect_enough_memory,
+)
 from embedding_rnn.model.schedules import (
   LearningRate,
   kl_weight_at,
@@ -92,6 +96,8 @@ def train(
   """
   check_hparams(hps)
   check_run_seed(hps, seed)
+  if not tf.config.list_physical_devices('GPU'):  # they have their own
+    expect_enough_memory(hps, is_training=True)
   if checkpoint_path is not None:
     checkpoint_path = os.path.abspath(checkpoint_path)
   run_task(
