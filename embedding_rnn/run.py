@@ -35,7 +35,7 @@ from embedding_rnn.model.hparams import (
   names_that_shape,
 )
 from embedding_rnn.nsynth import codec
-from embedding_rnn.training.checkpoints import is_run
+from embedding_rnn.training.checkpoints import check_run_name, is_run
 from embedding_rnn.utils import cli, dataclass_flags
 from embedding_rnn.utils.dataclass_flags import option
 
@@ -357,10 +357,7 @@ def prepare(
 
 def _check_name(run_name: str, options: Options) -> None:
   """Raises if a run cannot have its name."""
-  if run_name in ('', '.', '..') or pathlib.Path(run_name).name != run_name:
-    raise ValueError(
-      f'exp_name={run_name!r}: expected a name for a folder in --log_root.'
-    )
+  check_run_name(run_name)
   folder = pathlib.Path(options.log_root, run_name)
   if not options.resume and is_run(folder):
     raise FileExistsError(

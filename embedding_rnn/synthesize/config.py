@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedding_rnn.audio.pitches import parse_pitch
 from embedding_rnn.model import sampling
+from embedding_rnn.model.hparams import MAX_FRAMES
 from embedding_rnn.training.checkpoints import PRIORS
 from embedding_rnn.utils.dataclass_flags import option
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # else, TensorFlow would be imported
 
 _NUM_PITCHES = 128  # MIDI
 _MAX_SEED = 2**63 - 1
+_MAX_STEPS = 1000  # of an interpolation, each a note of its own
 _WAYS = ('spherical', 'straight')
 
 
@@ -194,18 +196,18 @@ class SynthesisConfig:
 
   def _check_sizes(self) -> None:
     """Single numbers, and how many are in lists of fixed length."""
-    for name, minimum in (
-      ('seed', 0),
-      ('num_given', 0),
-      ('num_steps', 2),
-      ('num_candidates', 1),
-      ('num_frames', 1),
+    for name, minimum, maximum in (
+      ('seed', 0, _MAX_SEED),
+      ('num_given', 0, MAX_FRAMES),
+      ('num_steps', 2, _MAX_STEPS),
+      ('num_candidates', 1, sampling.MAX_CANDIDATES),
+      ('num_frames', 1, MAX_FRAMES),
     ):
       value = getattr(self, name)
       if value is not None and value < minimum:
         raise ValueError(f'{name}={value}: expected at least {minimum}.')
-    if self.seed > _MAX_SEED:
-      raise ValueError(f'seed={self.seed}: expected at most {_MAX_SEED}.')
+      if value is not None and value > maximum:
+        raise ValueError(f'{name}={value}: expected at most {maximum}.')
     for name, size, what in (
       ('interpolate', 2, 'notes'),
       ('combine', 3, 'notes'),

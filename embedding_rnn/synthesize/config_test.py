@@ -38,6 +38,13 @@ def define_flags():
     ({'num_steps': 1}, 'num_steps=1: expected at least 2'),
     ({'num_frames': 0}, 'num_frames=0'),
     ({'num_candidates': 0}, 'num_candidates=0'),
+    (
+      {'num_candidates': 10**8, 'gap': (1, 2)},
+      'num_candidates=100000000: expected at most 1000',
+    ),
+    ({'num_frames': 10**9}, 'num_frames=1000000000: expected at most'),
+    ({'num_steps': 10**9}, 'num_steps=1000000000: expected at most'),
+    ({'temperature_2': 1e38}, 'temperature_2=.*at most 1000'),
     ({'interpolate': (1, 2, 3)}, r'interpolate=\(1, 2, 3\): expected 2'),
     ({'combine': (1, 2)}, 'expected 3 notes'),
     ({'gap': (1,)}, 'expected 2 numbers'),

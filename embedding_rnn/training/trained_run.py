@@ -611,7 +611,7 @@ def load_run(
     checkpoints.BEST,
     lambda save: (
       save.read_arrays(checkpoints.WEIGHTS),
-      save.read_json(checkpoints.COSTS),
+      checkpoints.read_costs(save),
       _read_prior(save),
     ),
   )

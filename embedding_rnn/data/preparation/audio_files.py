@@ -29,7 +29,7 @@ from embedding_rnn.data.preparation.base import (
 )
 from embedding_rnn.data.preparation.recordings import READ_SECONDS, Recording
 from embedding_rnn.data.splits import SPLITS
-from embedding_rnn.utils import cli
+from embedding_rnn.utils import cli, reading
 
 TABLE = 'notes.csv'
 EXAMPLES = 'examples.json'
@@ -37,6 +37,7 @@ AUDIO_SUFFIXES = ('.wav', '.flac', '.aif', '.aiff', '.ogg', '.mp3')
 _EXCERPT_BYTES = 4096
 _LEAST_CONFIDENCE = 0.5  # of a pitch that is heard
 _JSON_CHUNK = 1 << 20  # characters
+_MAX_ITEM = 4 << 20
 _COLON = re.compile(r'\s*:\s*')
 
 
@@ -150,14 +151,18 @@ def open_json_folder(folder: str | os.PathLike[str]) -> AudioFolder:
   folder = pathlib.Path(folder)
   path = folder / EXAMPLES
   labels = {}
-  try:
-    for name, values in _read_json_items(path):
-      file = os.path.join('audio', f'{name}.wav')
-      labels[file] = labels_of(name, values, f"'{path}', {name!r}")
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
-    raise ValueError(
-      f"'{path}' is damaged: {error}; unpack the archive again."
-    ) from error
+  for name, values in _read_json_items(path):
+    file = os.path.join('audio', f'{name}.wav')
+    if pathlib.PurePath(file).parts != ('audio', f'{name}.wav'):
+      raise ValueError(
+        f"'{path}' has the note {name!r}, which names no file in the folder "
+        'audio; correct it.'
+      )
+    if file in labels:
+      raise ValueError(
+        f"'{path}' has the note {name!r} twice; unpack the archive again."
+      )
+    labels[file] = labels_of(name, values, f"'{path}', {name!r}")
   if not labels:
     raise ValueError(f"'{path}' lists no notes.")
   audio = folder / 'audio'
@@ -294,9 +299,20 @@ def _read_json_items(path: pathlib.Path) -> Iterator[tuple[str, dict]]:
   """Yields the items of an object of objects, without all of it in memory.
 
   Raises:
-    json.JSONDecodeError: if it is damaged, or something else.
+    ValueError: if it is damaged, or something else.
   """
-  decoder, before, text = json.JSONDecoder(), '{', ''
+  reading.expect_plain_file(path)
+  try:
+    yield from _decode_items(path)
+  except (ValueError, RecursionError) as error:
+    raise ValueError(
+      f"'{path}' is damaged: {error}; unpack the archive again."
+    ) from error
+
+
+def _decode_items(path: pathlib.Path) -> Iterator[tuple[str, dict]]:
+  decoder = json.JSONDecoder(object_pairs_hook=reading.unique_names)
+  before, text = '{', ''
   with path.open(encoding='utf-8') as file:
     while True:
       chunk = file.read(_JSON_CHUNK)
@@ -307,13 +323,15 @@ def _read_json_items(path: pathlib.Path) -> Iterator[tuple[str, dict]]:
             text, _skip(re.compile(rf'\s*{before}\s*'), text, position)
           )
           value, position = decoder.raw_decode(text, _skip(_COLON, text, end))
-          if not isinstance(value, dict):
-            raise json.JSONDecodeError(f'{name!r} is no object', text, end)
+          if not (isinstance(name, str) and isinstance(value, dict)):
+            raise ValueError(f'{str(name)[:60]!r} is no name of an object')
+          reading.expect_plain([name, value])
           before = ','
           yield name, value
       except json.JSONDecodeError:
         text = text[position:]
-        if not chunk:  # There is no more that could complete it.
+        # There is no more that could complete it.
+        if not chunk or len(text) > _MAX_ITEM:
           if before == ',' and text.strip() == '}':
             return
           raise

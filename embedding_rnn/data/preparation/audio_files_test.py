@@ -189,6 +189,39 @@ def test_json_without_pitch_or_wav(tmp_path, note_folders):
     audio_files.open_json_folder(path.parent)
 
 
+_NOTE = '{"pitch": 60, "velocity": 100}'
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('{"a": ' + '[' * 200_000, 'damaged: maximum recursion depth'),
+    ('{"a": ' + '[' * 50 + ']' * 50 + '}', 'is no name of an object'),
+    ('{"a": {"b": ' + '[' * 50 + ']' * 50 + '}}', 'more than 32'),
+    ('{"a": {"pitch": 1e999, "velocity": 1}}', 'inf is no finite number'),
+    ('{"a": {"pitch": 60.7, "velocity": 1}}', 'its pitch is 60.7'),
+    ('{"a": {"pitch": true, "velocity": 1}}', 'its pitch is True'),
+    ('{"a": {"pitch": 6, "pitch": 7, "velocity": 1}}', "variable 'pitch'"),
+    ('{"a": {"pitch": 6, "velocity": 1, "instrument_str": 7}}', 'a text'),
+    (
+      '{"a": {"pitch": 6, "velocity": 1, "instrument_family": true}}',
+      'family is True',
+    ),
+    (f'{{"a": {_NOTE}, "a": {_NOTE}}}', "the note 'a' twice"),
+    (f'{{"/etc/a": {_NOTE}}}', "'/etc/a', which names no file in the folder"),
+    (f'{{"../a": {_NOTE}}}', 'names no file in the folder'),
+    (f'{{7: {_NOTE}}}', 'damaged: .7. is no name'),
+    ('{"a": {"b": "' + 'x' * 6_000_000, 'damaged'),
+  ],
+)
+def test_json_of_ill_will(tmp_path, text, message):
+  path = tmp_path / 'examples.json'
+  path.write_text(text)
+  with pytest.raises(ValueError, match=message) as caught:
+    audio_files.open_json_folder(tmp_path)
+  assert str(caught.value).startswith(f"'{path}'")
+
+
 def test_fingerprint_changes_with_the_sound(tmp_path):
   for name in 'a-60-1.wav', 'b-60-1.wav':
     write(tmp_path / name)
