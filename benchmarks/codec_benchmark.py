@@ -35,7 +35,6 @@ _REPEATS = flags.DEFINE_integer(
 _NSYNTH = ROOT / 'embedding_rnn' / 'testdata' / 'nsynth'
 _BATCH_SIZES = (1, 32)
 _FIRST, _LAST = 320, 80  # samples: 20 ms and 5 ms
-_RANGE_DB = 60.0  # what is further below a note's peak counts as lying there
 _CLICK = 0.1  # of a note's peak
 _COLUMNS = ('first 20 ms, dB', 'decoded', 'error', 'last 5 ms, dB', 'decoded')
 
@@ -56,13 +55,10 @@ def _load_originals(
   return list(names), np.stack(audio), collection.midi_pitch[list(rows)]
 
 
-def _decibels(power: np.ndarray) -> np.ndarray:
-  return 10.0 * np.log10(np.maximum(power, 1e-10))
-
-
 def _levels(audio: np.ndarray, part: slice) -> np.ndarray:
   """How loud a part of each note is: [N, samples] -> [N], in dB."""
-  return _decibels(np.square(audio[:, part], dtype=np.float64).mean(axis=1))
+  audio = audio[:, part]
+  return metrics.loudness_db(audio, audio.shape[1])[:, 0]
 
 
 def _peaks(audio: np.ndarray) -> np.ndarray:
@@ -73,16 +69,11 @@ def _measure_notes(
   names: list[str], audio: np.ndarray, decoded: np.ndarray
 ) -> tuple[Rows, np.ndarray, np.ndarray]:
   """Rows of the notes, their distances, and the errors of their attacks."""
-  floor = _decibels(_peaks(audio) ** 2) - _RANGE_DB
   first = [_levels(x, slice(_FIRST)) for x in (audio, decoded)]
   last = [_levels(x, slice(-_LAST, None)) for x in (audio, decoded)]
-  errors = np.maximum(first[1], floor) - np.maximum(first[0], floor)
-  distances = np.array(
-    [
-      metrics.log_spectral_distance(original, made)
-      for original, made in zip(audio, decoded, strict=True)
-    ]
-  )
+  pairs = list(zip(audio, decoded, strict=True))
+  errors = np.array([metrics.attack_error_db(*pair) for pair in pairs])
+  distances = np.array([metrics.log_spectral_distance(*pair) for pair in pairs])
   rows = [
     (name, f'{distance:.2f}', *(f'{level:.1f}' for level in levels))
     for name, distance, *levels in zip(
@@ -178,7 +169,7 @@ def main(argv: list[str]) -> None:
   decoded = codec.decode(
     collection.frames[is_test], collection.midi_pitch[is_test]
   )
-  last = _levels(decoded, slice(-_LAST, None)) - _decibels(_peaks(decoded) ** 2)
+  last = _levels(decoded, slice(-_LAST, None)) - 20 * np.log10(_peaks(decoded))
   summary.append((f'of {len(decoded)} decoded test notes:', ''))
   summary += _count_clicks(decoded)
   summary.append(

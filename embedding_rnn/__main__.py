@@ -43,6 +43,7 @@ _COMMANDS = {
     'embedding_rnn.synthesize.command',
     'Makes notes of a trained run, and a page to hear and see them on.',
     (
+      '--pretrained',
       '--run_dir=logs/default_local',
       '--run_dir=logs/default_local --pitches=C3,F#4 --families=flute',
       '--run_dir=logs/default_local --interpolate="koto C4, violin C4"',
@@ -57,6 +58,16 @@ _COMMANDS = {
     'embedding_rnn.nsynth.encode',
     'Encodes recordings of notes as data to train on.',
     ('--source=my_wavs --output_dir=data/mine',),
+  ),
+  'instrument': _Command(
+    'embedding_rnn.instrument.__main__',
+    'Writes an instrument that a run has made up, for samplers to load.',
+    ('--pretrained --like=flute --output_dir=my_flute',),
+  ),
+  'play': _Command(
+    'embedding_rnn.instrument.play',
+    'Plays a MIDI file with instruments that a run has made up.',
+    ('--midi=song.mid --pretrained --like=flute,string --output=song.wav',),
   ),
   'export': _Command(
     'embedding_rnn.export.__main__',

@@ -81,7 +81,7 @@ def test_flags_of_libraries_and_flags_that_there_are_not():
   out, err = _call('embedding_rnn synthesize', '--helpfull')
   assert '--verbosity' in out and err == 'imported: False'
   _, err = _call('embedding_rnn synthesize', '--pitchs=60')
-  assert "Unknown command line flag 'pitchs'. Did you mean: pitches" in err
+  assert "Unknown command line flag 'pitchs'" in err and 'pitches' in err
 
 
 def test_results_alone_go_to_stdout():

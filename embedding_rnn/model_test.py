@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import embedding_rnn
 from embedding_rnn import embedding_rnn as model_lib
-from embedding_rnn.model import schedules
+from embedding_rnn.model import hparams, latents, schedules
 
 TINY = (
   'rnn_size=8,enc_rnn_size=6,z_size=3,num_mixture=2,seq_width=4,max_seq_len=7,'
@@ -44,6 +44,31 @@ def model():
 def test_package_and_module_give_the_same_names():
   assert embedding_rnn.default_hps() == model_lib.default_hps()
   assert embedding_rnn.Model is model_lib.Model
+
+
+@pytest.mark.parametrize(
+  'overrides',
+  [
+    '',
+    'unconditional=1,num_layers=3',
+    'model=layer_norm,bidir=0,no_sample_vae=1,frames_per_step=5',
+    'model=hyper,enc_model=hyper,hyper_lstm_size=64,hyper_embedding_size=16',
+    'feedback_keep_prob=0,error_order=2,velocity_context=1,pca_dim_reduce=1',
+  ],
+)
+def test_weights_are_estimated_before_they_are_made(overrides):
+  hps = embedding_rnn.default_hps()
+  hps.parse('rnn_size=96,enc_rnn_size=64').parse(overrides)
+  estimate = hparams.num_weights(hps)
+  assert estimate == pytest.approx(
+    embedding_rnn.Model(hps).count_params(), rel=0.08
+  )
+
+
+def test_what_no_machine_could_hold_is_refused_before_it_is_made():
+  hps = embedding_rnn.default_hps().parse('rnn_size=65536,num_layers=64')
+  with pytest.raises(ValueError, match=r'rnn_size=65536.* GB of memory, and'):
+    embedding_rnn.Model(hps)
 
 
 def test_later_changes_of_hps_have_no_effect():
@@ -287,3 +312,40 @@ def test_sampling_refuses(model, arguments):
     match=next(reversed(arguments)) if len(arguments) > 1 else 'pitches',
   ):
     model.sample(**arguments)
+
+
+DEAF = 'frames_per_step=3,feedback_keep_prob=0,error_order=1'
+
+
+def test_refining_is_adam_that_keeps_each_note_s_best():
+  model = make_model(DEAF)
+  batch, pitches = make_batch()
+  frames = batch[:, 1:]
+  start = tf.constant(np.random.default_rng(2).normal(size=[B, 3]), tf.float32)
+
+  z, optimizer = tf.Variable(start), keras.optimizers.Adam(0.06, 0.9, 0.99)
+  errors, path = [], []
+  for _ in range(21):
+    with tf.GradientTape() as tape:
+      made = model.free_running_mean(frames, pitches, z)
+      error = tf.reduce_mean(tf.square(frames - made), axis=[1, 2])
+    errors.append(error.numpy())
+    path.append(z.numpy())
+    optimizer.apply_gradients([(tape.gradient(error, z), z)])
+  best = np.argmin(errors, axis=0)
+  assert best.max() > 0
+
+  refined = latents.refine(model, frames, pitches, start)
+  expected = np.array(path)[best, np.arange(B)]
+  np.testing.assert_allclose(refined, expected, atol=1e-4)
+  alone = latents.refine(model, frames[2:3], pitches[2:3], start[2:3])
+  np.testing.assert_allclose(alone[0], refined[2], atol=1e-5)
+
+
+def test_the_free_running_mean_is_what_greedy_sampling_gives():
+  model = make_model(DEAF)
+  batch, pitches = make_batch()
+  z = model.encode(batch[:, 1:]).z
+  made = model.free_running_mean(tf.zeros([B, T, W]), pitches, z)
+  greedy = model.sample(pitches, z, greedy='mean')
+  np.testing.assert_allclose(made, greedy, atol=1e-6)

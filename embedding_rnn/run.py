@@ -35,7 +35,7 @@ from embedding_rnn.model.hparams import (
   names_that_shape,
 )
 from embedding_rnn.nsynth import codec
-from embedding_rnn.training.checkpoints import is_run
+from embedding_rnn.training.checkpoints import check_run_name, is_run
 from embedding_rnn.utils import cli, dataclass_flags
 from embedding_rnn.utils.dataclass_flags import option
 
@@ -46,10 +46,6 @@ if TYPE_CHECKING:
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
 _NUM_NOTES = 8  # reconstructed at the end of default_run
-# How they are drawn. With errors that hang together, the level of a note is
-# about as steady as a real one's; where they are white, draws are bursts.
-_STEADY = {'temperature': 0.5, 'temperature_2': 0.25}
-_MEAN = {'greedy': 'mean'}
 
 # The fields of `Options` that the command line says, once there is one; see
 # `read_flags`.
@@ -189,7 +185,8 @@ def default_run(
 
   With a checkpoint_path that is a run's, or 'pretrained', the model has that
   one's sizes and is fine-tuned: fewer and smaller steps, and no unconditional
-  model beside it.
+  model beside it. Where there are fewer notes to train on than in a batch, the
+  batch is all of them.
 
   Args:
     local: on this machine; a cluster only trains the two models.
@@ -205,8 +202,9 @@ def default_run(
   start, chosen = time.monotonic(), _choose(options)
   tuning = _fine_tuning(chosen)
   exp_name = exp_name if chosen.exp_name is None else chosen.exp_name
+  overrides = tuning | _batch_that_fits(chosen)
   hps, baseline = grids.plan_runs(
-    'default_run', hparam=chosen.hparam, overrides=tuning
+    'default_run', hparam=chosen.hparam, overrides=overrides
   ).values()
   plan = {exp_name: hps}
   if not (tuning or hps.unconditional):
@@ -231,6 +229,22 @@ def _fine_tuning(options: Options) -> dict[str, Any]:
     return {}
   names = names_that_shape('model')
   return {name: start.hps.get(name) for name in names} | grids.FINE_TUNING
+
+
+def _batch_that_fits(options: Options) -> dict[str, Any]:
+  """A smaller batch_size if there are few notes; {} if there are enough."""
+  hps, _ = grids.plan_runs('default_run', hparam=options.hparam).values()
+  folder = pathlib.Path(options.data_dir)
+  if not (folder / hps.data_set).is_file():
+    return {}  # the embedded notes, or to be refused later
+  from embedding_rnn.data.dataset import open_dataset
+  from embedding_rnn.training.training import SPLIT_SEED
+
+  dataset = open_dataset(
+    folder, hps.copy().override_from_dict({'batch_size': 1}), SPLIT_SEED
+  )
+  number = len(dataset.rows['train'])
+  return {'batch_size': number} if number < hps.batch_size else {}
 
 
 def launch(
@@ -282,6 +296,7 @@ def launch(
       train(run_name, hps)
 
 
+pretrained = functools.partial(launch, 'pretrained')
 short_test = functools.partial(launch, 'short_test')
 short_test_borg = functools.partial(launch, 'short_test_borg')
 overfit = functools.partial(launch, 'overfit')
@@ -342,10 +357,7 @@ def prepare(
 
 def _check_name(run_name: str, options: Options) -> None:
   """Raises if a run cannot have its name."""
-  if run_name in ('', '.', '..') or pathlib.Path(run_name).name != run_name:
-    raise ValueError(
-      f'exp_name={run_name!r}: expected a name for a folder in --log_root.'
-    )
+  check_run_name(run_name)
   folder = pathlib.Path(options.log_root, run_name)
   if not options.resume and is_run(folder):
     raise FileExistsError(
@@ -401,12 +413,11 @@ def _evaluate_and_synthesize(
   if run.model.conditional:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
   output_dir = pathlib.Path(run.folder) / 'synthesis'
-  controls = _STEADY if run.hps.error_order else _MEAN
   summary = synthesis.synthesize(
     run,
     dataset,
     output_dir,
-    SynthesisConfig(num_notes=num_notes, seed=options.seed, **controls),
+    SynthesisConfig(num_notes=num_notes, seed=options.seed),
     codec=run_codec,
     metrics=metrics,
     command=options.command,

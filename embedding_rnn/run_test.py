@@ -123,6 +123,16 @@ def test_a_run_to_start_from_gives_its_sizes(
   assert (tuned.num_steps, tuned.learning_rate) == (9, rate)
 
 
+def test_a_batch_fits_few_notes(flags, trained, tiny_data_dir, monkeypatch):
+  monkeypatch.setattr(run, '_evaluate_and_synthesize', lambda *_: None)
+  flags(data_dir=tiny_data_dir)
+  run.default_run(local=True)
+  assert [hps.batch_size for _, hps, _ in trained] == [12, 12]
+  trained.clear()
+  run.default_run(local=True, hparam='batch_size=7')
+  assert [hps.batch_size for _, hps, _ in trained] == [7, 7]
+
+
 def test_short_test_is_a_hundred_steps_with_pca(flags, trained, tiny_data_dir):
   flags('--hparam=batch_size=4', '--seed=5', data_dir=tiny_data_dir)
   run.short_test()
@@ -252,9 +262,7 @@ def test_the_command_line_names_a_run(
   run.short_test()
   run.z_size_sweep()
   assert [name for name, *_ in trained] == ['mine', 'mine']
-  with pytest.raises(
-    ValueError, match="exp_name='mine' is for one run"
-  ):
+  with pytest.raises(ValueError, match="exp_name='mine' is for one run"):
     run.z_size_sweep(run_all=True)
   trained.clear()
   run.main([])
@@ -298,6 +306,8 @@ def test_without_a_command_line(trained, tiny_data_dir, tmp_path, monkeypatch):
   [
     ([], {'exp_name': '../elsewhere'}, r"exp_name='\.\./elsewhere'"),
     ([], {'exp_name': ''}, "exp_name=''"),
+    ([], {'exp_name': 'a\x1b[31m'}, r"exp_name='a\\x1b\[31m'"),
+    ([], {'exp_name': 'x' * 300}, 'at most 200 bytes'),
     (['--hparam=rnn_sizes=3'], {}, 'Unknown hyperparameter'),
     (['--hparam=rnn_size=big'], {}, 'Could not parse'),
     (['--seed=-1'], {}, 'seed=-1 and trial=0: expected a seed of at least 0'),

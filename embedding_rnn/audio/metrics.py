@@ -7,6 +7,7 @@ from embedding_rnn.audio.harmonics import SAMPLE_RATE, midi_to_hz
 
 _WINDOW_LENGTHS = (2048, 1024, 512, 256, 128, 64)
 _SILENCE_DB = -100.0
+_ATTACK_SECONDS = 0.02
 _SEARCH_CENTS = 700.0  # on either side of a note's pitch
 
 
@@ -25,9 +26,10 @@ def log_spectral_distance(reference: np.ndarray, estimate: np.ndarray) -> float:
   """Mean difference of the magnitude spectrograms, in dB.
 
   The mean of |20 log10 (reference / estimate)| over time and frequency,
-  averaged over six windows from 2048 to 64 samples, so that both pitch and
-  attacks count. What is 80 dB below the reference's peak is taken to be there,
-  so that silence is compared with silence.
+  averaged over six windows from 2048 to 64 samples, those of the spectral loss
+  of DDSP (Engel et al., arXiv 2001.04643), so that both pitch and attacks
+  count. What is further below the reference's peak than 80 dB is taken to be
+  there, so that silence is compared with silence.
 
   Args:
     reference: [samples], not silent.
@@ -98,6 +100,53 @@ def mean_loudness_error_db(
   floor = originals.max() - range_db
   originals, made = (np.maximum(x, floor) for x in (originals, made))
   return _curve_distance(originals.mean(axis=0), made.mean(axis=0), floor)
+
+
+def level_jump_db(
+  audio: np.ndarray, hop_length: int = 512, range_db: float = 60.0
+) -> np.ndarray:
+  """Mean change of the loudness from one frame to the next: jitter, in dB.
+
+  Args:
+    audio: [..., samples], at least two hops.
+    hop_length: samples to a frame.
+    range_db: what lies further below a note's loudest frame counts as lying
+      there, so that the noise under a note that has died away is none.
+
+  Returns:
+    [...], the mean of the absolute changes of each note.
+  """
+  curve = loudness_db(audio, hop_length)
+  floor = curve.max(axis=-1, keepdims=True) - range_db
+  return np.abs(np.diff(np.maximum(curve, floor), axis=-1)).mean(axis=-1)
+
+
+def attack_error_db(
+  reference: np.ndarray,
+  estimate: np.ndarray,
+  sample_rate: int = SAMPLE_RATE,
+  range_db: float = 60.0,
+) -> float:
+  """How much louder the first 20 ms are than they should be, in dB.
+
+  Args:
+    reference: [samples], at least 20 ms.
+    estimate: [samples], as long.
+    sample_rate: of both, in Hz.
+    range_db: what lies further below the reference's loudest 20 ms counts as
+      lying there.
+
+  Returns:
+    The level of the estimate less that of the reference; negative if quieter.
+
+  Raises:
+    ValueError: the shapes differ.
+  """
+  reference, estimate = _check_pair(reference, estimate)
+  hop_length = round(_ATTACK_SECONDS * sample_rate)
+  original, made = (loudness_db(x, hop_length) for x in (reference, estimate))
+  floor = original.max() - range_db
+  return float(max(made[0], floor) - max(original[0], floor))
 
 
 def _curve_distance(

@@ -50,6 +50,41 @@ def test_loudness_of_known_signals():
   np.testing.assert_allclose(metrics.loudness_db(sine), -3.0103, atol=1e-3)
 
 
+def test_level_jumps_of_known_steps():
+  levels_db = np.array([[0.0, -3.0, -3.0, -9.0], [-80.0, 0.0, -200.0, -200.0]])
+  amplitudes = 10.0 ** (levels_db / 20)
+  audio = np.repeat(amplitudes, 100, axis=1)
+  jumps = metrics.level_jump_db(audio, hop_length=100)
+  # Of the second note all but its loudest frame lies 60 dB below that.
+  np.testing.assert_allclose(jumps, [(3 + 0 + 6) / 3, (60 + 60 + 0) / 3])
+  louder = metrics.level_jump_db(3 * audio[0], hop_length=100)
+  assert louder == pytest.approx(3.0)
+  sine = np.sin(2 * np.pi * 1000 / 16000 * np.arange(5120))  # whole periods
+  assert metrics.level_jump_db(sine) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_attack_error_is_that_of_the_first_20_ms():
+  noise = 0.1 * np.random.RandomState(0).normal(size=16000)
+  softer = noise.copy()
+  softer[:320] *= 10 ** (-7 / 20)
+  assert metrics.attack_error_db(noise, softer) == pytest.approx(-7, abs=1e-4)
+  assert metrics.attack_error_db(softer, noise) == pytest.approx(7, abs=1e-4)
+  later = noise.copy()
+  later[320:] *= 10 ** (-7 / 20)
+  assert metrics.attack_error_db(noise, later) == 0.0
+  # At another rate, 20 ms are as many more samples.
+  assert metrics.attack_error_db(noise, later, 32000) == pytest.approx(
+    10 * np.log10((1 + 10**-0.7) / 2), abs=0.5
+  )
+  silent = noise.copy()
+  silent[:320] = 0.0
+  level = metrics.loudness_db(noise, 320)
+  expected = level.max() - 60.0 - level[0]
+  assert metrics.attack_error_db(noise, silent) == pytest.approx(
+    expected, abs=1e-4
+  )
+
+
 @pytest.mark.parametrize('midi_pitch', [24, 36, 60, 84, 108])
 @pytest.mark.parametrize('cents', [-40.0, 0.0, 15.0])
 def test_pitch_error_of_known_tones(midi_pitch, cents):
@@ -97,7 +132,11 @@ def test_a_pitch_that_cannot_be_found_is_not_a_number():
 
 def test_refuses_pairs_that_cannot_be_compared():
   tone = _tone(60)
-  for metric in (metrics.log_spectral_distance, metrics.loudness_error_db):
+  for metric in (
+    metrics.log_spectral_distance,
+    metrics.loudness_error_db,
+    metrics.attack_error_db,
+  ):
     with pytest.raises(ValueError, match=r'got \(24000,\) and \(23000,\)'):
       metric(tone, tone[:23000])
   with pytest.raises(ValueError, match='reference is silent'):

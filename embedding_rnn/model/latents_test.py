@@ -1,21 +1,11 @@
-"""Latents: arithmetic against spherical trigonometry, refining against Adam."""
+"""Arithmetic of latents against spherical trigonometry."""
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from scipy.spatial import transform
 
-from embedding_rnn.embedding_rnn import Model
-from embedding_rnn.model import latents, sampling
-from embedding_rnn.model.hparams import default_hps
+from embedding_rnn.model import latents
 
-# Of a small model that hears no frames.
-DEAF = (
-  'model=lstm,rnn_size=4,enc_rnn_size=3,z_size=2,num_mixture=2,seq_width=3,'
-  'max_seq_len=6,frames_per_step=2,feedback_keep_prob=0,error_order=1,'
-  'pca_dim_reduce=0,difference_input=0'
-)
 FRACTIONS = np.linspace(0, 1, 11)
 
 
@@ -152,39 +142,3 @@ def test_analogy():
 def test_refuses(arguments, message):
   with pytest.raises(ValueError, match=message):
     latents.interpolate(*arguments)
-
-
-def test_refining_is_adam_that_keeps_each_note_s_best():
-  model = Model(default_hps().parse(DEAF))
-  frames, normal = random_latents(5, 6, 3).astype(np.float32), random_latents(5)
-  pitches = np.eye(128, dtype=np.float32)[[40, 50, 60, 70, 80]]
-  for variable in model.trainable_variables:
-    variable.assign(0.3 * random_latents(*variable.shape, seed=1))
-  start = tf.constant(np.outer(normal, [1.0, -2.0]), tf.float32)
-
-  z, optimizer = tf.Variable(start), keras.optimizers.Adam(0.06, 0.9, 0.99)
-  errors, path = [], []
-  for _ in range(21):
-    with tf.GradientTape() as tape:
-      made = model.free_running_mean(frames, pitches, z)
-      error = tf.reduce_mean(tf.square(frames - made), axis=[1, 2])
-    errors.append(error.numpy())
-    path.append(z.numpy())
-    optimizer.apply_gradients([(tape.gradient(error, z), z)])
-  best = np.argmin(errors, axis=0)
-  assert 0 < best.max()
-
-  refined = latents.refine(model, frames, pitches, start).numpy()
-  expected = np.array(path)[best, np.arange(5)]
-  np.testing.assert_allclose(refined, expected, atol=1e-4)
-  alone = latents.refine(model, frames[2:3], pitches[2:3], start[2:3]).numpy()
-  np.testing.assert_allclose(alone[0], refined[2], atol=1e-5)
-
-
-def test_the_free_running_mean_is_what_greedy_sampling_gives():
-  model = Model(default_hps().parse(DEAF))
-  pitches, z = np.eye(128, dtype=np.float32)[[40, 80]], random_latents(2, 2)
-  z = z.astype(np.float32)
-  made = model.free_running_mean(np.zeros((2, 6, 3), np.float32), pitches, z)
-  greedy = sampling.sample(model, pitches, z, greedy='mean', num_frames=6)
-  np.testing.assert_allclose(made, greedy, atol=1e-6)

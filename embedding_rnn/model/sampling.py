@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedding_rnn.model import infilling
+from embedding_rnn.model.hparams import MAX_FRAMES, HParams
+from embedding_rnn.utils import memory
 
 # In functions, else: commands check their controls before its import.
 if TYPE_CHECKING:
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
   from embedding_rnn.model.decoder import Drawn
 
+MAX_CANDIDATES = 1000
 _GREEDY = (False, True, 'mean')
+_MAX_TEMPERATURE_2 = 1000  # beyond it, there is nothing but noise
+_ARRAYS = 4  # of all frames, that are there at once: noises, frames, batches
 
 
 def sample(
@@ -44,7 +49,8 @@ def sample(
     num_frames: T; that of `given` if there is any, else hps.max_seq_len.
     temperature: of the choice of a component, above 0; below 1 it favours the
       likely ones.
-    temperature_2: of the component's noise, at least 0: its variance is scaled.
+    temperature_2: of the component's noise, from 0 to 1000: its variance is
+      scaled.
     greedy: True takes the likeliest component. Noise is still added, as in
       2017; with temperature_2=0 the result is deterministic. 'mean' is truly
       greedy: each value is the mean of its mixture.
@@ -77,11 +83,19 @@ def sample(
   pitches = _check_pitches(model, pitches)
   goal, pull = _check_given(model, given, is_given, len(pitches))
   num_frames = _choose_num_frames(model, num_frames, goal)
-  if num_candidates < 1 or (num_candidates > 1 and goal is None):
+  check_size('num_candidates', num_candidates, MAX_CANDIDATES)
+  if num_candidates > 1 and goal is None:
     raise ValueError(
-      f'num_candidates={num_candidates}: expected at least 1, and no more '
-      'without given frames to choose by.'
+      f'num_candidates={num_candidates}: expected no more than 1 without given '
+      'frames to choose by.'
     )
+  values = len(pitches) * num_candidates * num_frames * model.width
+  memory.expect_memory(
+    _ARRAYS * 4 * values,
+    f'Sampling {len(pitches)} notes of {num_frames} frames, each '
+    f'{num_candidates} times',
+    'sample fewer or shorter notes at a time',
+  )
   seed = _concrete(seed)
   z = _check_z(model, z, len(pitches), seed)
   rows = tf.repeat(tf.range(len(pitches)), num_candidates)
@@ -107,6 +121,18 @@ def sample(
   return _choose(drawn, num_candidates)
 
 
+def default_controls(hps: HParams) -> dict[str, float]:
+  """The temperatures of `sample` at which notes of a model are made and judged.
+
+  Commands take them where the user says nothing. With errors that hang together
+  from frame to frame (hps.error_order), the level of a note is then about as
+  steady as a real one's; with white errors, notes are drawn as in 2017.
+  """
+  if hps.error_order:
+    return {'temperature': 0.5, 'temperature_2': 0.25}
+  return {'temperature': 1.0, 'temperature_2': 1.0}
+
+
 def check_controls(
   temperature: float = 1.0,
   temperature_2: float = 1.0,
@@ -116,12 +142,25 @@ def check_controls(
   """Raises ValueError for controls of `sample` that are out of range."""
   if not 0 < _as_float32(temperature) < np.inf:
     raise ValueError(f'temperature={temperature!r}: expected more than 0.')
-  if not 0 <= _as_float32(temperature_2) < np.inf:
-    raise ValueError(f'temperature_2={temperature_2!r}: expected at least 0.')
+  if not 0 <= _as_float32(temperature_2) <= _MAX_TEMPERATURE_2:
+    raise ValueError(
+      f'temperature_2={temperature_2!r}: expected at least 0, at most '
+      f'{_MAX_TEMPERATURE_2}.'
+    )
   if greedy not in _GREEDY:
     raise ValueError(f"greedy={greedy!r}: expected False, True or 'mean'.")
   if not 0 < _as_float32(top_p) <= 1:
     raise ValueError(f'top_p={top_p!r}: expected more than 0 and at most 1.')
+
+
+def check_size(name: str, value: Any, maximum: int, minimum: int = 1) -> None:
+  """Raises ValueError for a size that is no whole number, or out of range."""
+  is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+  if not is_whole or not minimum <= value <= maximum:
+    raise ValueError(
+      f'{name}={value!r}: expected a whole number, at least {minimum}, at most '
+      f'{maximum:,}.'
+    )
 
 
 def check_seed(seed: Any) -> None:
@@ -238,10 +277,7 @@ def _check_given(model, given, is_given, num_notes):
 def _choose_num_frames(model, num_frames, goal):
   if num_frames is None:
     return model.hps.max_seq_len if goal is None else goal.shape[1]
-  if not isinstance(num_frames, numbers.Integral) or num_frames < 1:
-    raise ValueError(
-      f'num_frames={num_frames!r}: expected a whole number, at least 1.'
-    )
+  check_size('num_frames', num_frames, MAX_FRAMES)
   if goal is not None and num_frames != goal.shape[1]:
     raise ValueError(
       f'num_frames={num_frames}, but {goal.shape[1]} frames in given; leave '

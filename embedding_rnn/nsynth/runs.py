@@ -111,7 +111,7 @@ def _load_run(folder, averaged):
   save, (weights, costs) = checkpoints.read_save(
     folder,
     checkpoints.BEST,
-    lambda save: (save.read_arrays(name), save.read_json(checkpoints.COSTS)),
+    lambda save: (save.read_arrays(name), checkpoints.read_costs(save)),
   )
   model = make_model(run.hps)
   checkpoints.assign_weights(model, weights, os.path.join(save.path, name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -112,24 +111,15 @@ def _read_metrics(run: Run) -> dict[str, Any] | None:
   path = pathlib.Path(run.folder) / tables.METRICS
   if not path.exists():
     return None
-  again = 'measure the run again with python -m embedding_rnn.evaluate'
-  try:
-    metrics = json.loads(path.read_text('utf-8'))
-    tables.tabulate(metrics)
-    step = metrics['step']
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise ValueError(
-      f"'{path}' is damaged, or not the metrics of one run ({error!r}); "
-      f'{again}, or remove the file.'
-    ) from error
-  if step != run.step:
+  metrics = tables.read_metrics(path)
+  if (step := metrics['step']) != run.step:
     logging.warning(
       "'%s' is of step %s, and the run's weights are of step %d: the page is "
       'without; %s.',
       path,
       step,
       run.step,
-      again,
+      tables.MEASURE_AGAIN,
     )
     return None
   return metrics

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedding_rnn.audio.pitches import parse_pitch
 from embedding_rnn.model import sampling
+from embedding_rnn.model.hparams import MAX_FRAMES
 from embedding_rnn.training.checkpoints import PRIORS
 from embedding_rnn.utils.dataclass_flags import option
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # else, TensorFlow would be imported
 
 _NUM_PITCHES = 128  # MIDI
 _MAX_SEED = 2**63 - 1
+_MAX_STEPS = 1000  # of an interpolation, each a note of its own
 _WAYS = ('spherical', 'straight')
 
 
@@ -24,8 +26,9 @@ class SynthesisConfig:
   """What `synthesize` makes, and how; each field is an option of the command.
 
   Pitches may be given by name. As a value, greedy is True for the likeliest
-  component, 'mean' for the mean, and num_frames is None for as many as in
-  training, or as the notes have.
+  component, 'mean' for the mean, num_frames is None for as many as in
+  training, or as the notes have, and temperatures are None for those of
+  `sampling.default_controls`.
   """
 
   num_notes: int = option(
@@ -93,10 +96,16 @@ class SynthesisConfig:
     None,
     'Length of new and continued notes, which may exceed that in training.',
   )
-  temperature: float = option(
-    1.0, 'Of the choice of a mixture component; above 0.'
+  temperature: float | None = option(
+    None,
+    'Of the choice of a mixture component; above 0. Default: 0.5 for runs with '
+    'error_order, else 1.',
   )
-  temperature_2: float = option(1.0, "Of a component's noise; 0 for none.")
+  temperature_2: float | None = option(
+    None,
+    "Of a component's noise; 0 for none. Default: 0.25 for runs with "
+    'error_order, else 1.',
+  )
   greedy: bool | str = option(
     False,
     "Take the likeliest component, or the mixture's mean.",
@@ -187,18 +196,18 @@ class SynthesisConfig:
 
   def _check_sizes(self) -> None:
     """Single numbers, and how many are in lists of fixed length."""
-    for name, minimum in (
-      ('seed', 0),
-      ('num_given', 0),
-      ('num_steps', 2),
-      ('num_candidates', 1),
-      ('num_frames', 1),
+    for name, minimum, maximum in (
+      ('seed', 0, _MAX_SEED),
+      ('num_given', 0, MAX_FRAMES),
+      ('num_steps', 2, _MAX_STEPS),
+      ('num_candidates', 1, sampling.MAX_CANDIDATES),
+      ('num_frames', 1, MAX_FRAMES),
     ):
       value = getattr(self, name)
       if value is not None and value < minimum:
         raise ValueError(f'{name}={value}: expected at least {minimum}.')
-    if self.seed > _MAX_SEED:
-      raise ValueError(f'seed={self.seed}: expected at most {_MAX_SEED}.')
+      if value is not None and value > maximum:
+        raise ValueError(f'{name}={value}: expected at most {maximum}.')
     for name, size, what in (
       ('interpolate', 2, 'notes'),
       ('combine', 3, 'notes'),
@@ -210,9 +219,15 @@ class SynthesisConfig:
 
   @property
   def controls(self) -> dict[str, Any]:
-    """What `Run.sample` takes of it."""
+    """What `Run.sample` takes of it, but for what is left to the run."""
     names = ('temperature', 'temperature_2', 'greedy', 'top_p')
-    return {name: getattr(self, name) for name in names}
+    values = {name: getattr(self, name) for name in names}
+    return {name: x for name, x in values.items() if x is not None}
+
+  def completed(self, run: Run) -> SynthesisConfig:
+    """The same with what is left to the run."""
+    controls = sampling.default_controls(run.hps) | self.controls
+    return dataclasses.replace(self, **controls)
 
   @property
   def family_of_each(self) -> tuple[str, ...] | None:

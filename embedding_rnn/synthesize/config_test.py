@@ -1,7 +1,10 @@
 import dataclasses
+import types
 
 import pytest
 
+from embedding_rnn.model import sampling
+from embedding_rnn.model.hparams import default_hps
 from embedding_rnn.synthesize.config import SynthesisConfig
 from embedding_rnn.utils import dataclass_flags
 
@@ -35,6 +38,13 @@ def define_flags():
     ({'num_steps': 1}, 'num_steps=1: expected at least 2'),
     ({'num_frames': 0}, 'num_frames=0'),
     ({'num_candidates': 0}, 'num_candidates=0'),
+    (
+      {'num_candidates': 10**8, 'gap': (1, 2)},
+      'num_candidates=100000000: expected at most 1000',
+    ),
+    ({'num_frames': 10**9}, 'num_frames=1000000000: expected at most'),
+    ({'num_steps': 10**9}, 'num_steps=1000000000: expected at most'),
+    ({'temperature_2': 1e38}, 'temperature_2=.*at most 1000'),
     ({'interpolate': (1, 2, 3)}, r'interpolate=\(1, 2, 3\): expected 2'),
     ({'combine': (1, 2)}, 'expected 3 notes'),
     ({'gap': (1,)}, 'expected 2 numbers'),
@@ -111,3 +121,19 @@ def test_names_of_pitches_and_notes(parse_flags):
 def test_without_flags_it_is_the_default(parse_flags):
   parse_flags(define_flags, [])
   assert dataclass_flags.read(SynthesisConfig) == SynthesisConfig()
+
+
+@pytest.mark.parametrize('error_order', [0, 4])
+def test_what_is_not_said_is_left_to_the_run(error_order):
+  hps = default_hps().parse(f'error_order={error_order}')
+  run, usual = types.SimpleNamespace(hps=hps), sampling.default_controls(hps)
+  assert (usual['temperature_2'] < 1) == bool(error_order)
+  config = SynthesisConfig(greedy=True).completed(run)
+  assert config.controls == {'greedy': True, 'top_p': 1.0, **usual}
+  config = SynthesisConfig(temperature_2=0.0, top_p=0.5).completed(run)
+  assert config.controls == {
+    'greedy': False,
+    'top_p': 0.5,
+    'temperature': usual['temperature'],
+    'temperature_2': 0.0,
+  }

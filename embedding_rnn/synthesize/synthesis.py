@@ -73,7 +73,7 @@ def synthesize(
       another codec.
     OSError: if `output_dir` cannot be written to.
   """
-  config = config or SynthesisConfig()
+  config = (config or SynthesisConfig()).completed(run)
   config.check(run, dataset.frames.shape[1])
   codec = _check_codec(run, dataset, codec)
   sources = _Sources(dataset, config)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import html
+import io
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 import tensorflow as tf
 
 from embedding_rnn.audio.codec import Codec, HarmonicCodec
@@ -153,7 +155,8 @@ class Run:
       batch_size: notes at a time; the result does not depend on it, beyond
         rounding.
       **controls: temperature, temperature_2, greedy and top_p of
-        `sampling.sample`.
+        `sampling.sample`; temperatures are `sampling.default_controls` if they
+        are not given.
 
     Returns:
       float32 `[N, T, seq_width]`.
@@ -163,6 +166,7 @@ class Run:
       ValueError: for arguments out of range or of the wrong shape.
     """
     sampling.check_controls(**controls)
+    controls = sampling.default_controls(self.hps) | controls
     z = None if z is None else np.asarray(z)
     pitches, velocity = checks.split_conditions(pitches, velocity, self.hps)
     number = _number_of_notes(z, family, velocity)
@@ -259,6 +263,7 @@ class Run:
       float32 `[N, T, seq_width]`, where known exactly as in `notes`.
     """
     sampling.check_controls(**controls)
+    controls = sampling.default_controls(self.hps) | controls
     notes, known = infilling.check_known(notes, is_known)
     notes = checks.check_notes(notes, self.transforms.seq_width)
     conditions = self._conditions(pitches, velocity, len(notes))
@@ -370,8 +375,13 @@ class Run:
     peak = np.abs(audio).max()
     if peak > 0:
       audio *= _PLAYED_PEAK / peak
+    # A third of the size of a .wav, which counts in a notebook's file.
+    content = io.BytesIO()
     rate = self._codec(codec).sample_rate
-    return Audio(audio, rate=rate, normalize=False)
+    soundfile.write(content, audio, rate, 'PCM_16', format='FLAC')
+    player = Audio(content.getvalue())
+    player.mimetype = 'audio/flac'
+    return player
 
   def plot(
     self,
@@ -601,7 +611,7 @@ def load_run(
     checkpoints.BEST,
     lambda save: (
       save.read_arrays(checkpoints.WEIGHTS),
-      save.read_json(checkpoints.COSTS),
+      checkpoints.read_costs(save),
       _read_prior(save),
     ),
   )

@@ -19,6 +19,7 @@ from embedding_rnn.embedding_rnn import Costs, Model, seed_at_step
 from embedding_rnn.model.hparams import (
   HParams,
   check_hparams,
+  expect_enough_memory,
   names_that_shape,
 )
 from embedding_rnn.model.schedules import (
@@ -97,6 +98,8 @@ def train(
   """
   check_hparams(hps)
   check_run_seed(hps, seed)
+  if not tf.config.list_physical_devices('GPU'):  # they have their own
+    expect_enough_memory(hps, is_training=True)
   path = checkpoints.absolute_path(checkpoint_path)
   run_task(
     _NoteTask(hps, data_dir, seed, path, precision),
@@ -240,8 +243,10 @@ class _NoteTask(TrainingTask):
   def _expect_fit(self, other, notes):
     """Raises ValueError if weights of another run cannot be gone on with."""
     names = names_that_shape('model')
+    before, now = other.hps.values(), self.hps.values()
     differing = settings.differences(
-      *({x: hps.get(x) for x in names} for hps in (other.hps, self.hps)),
+      before,
+      {name: now[name] for name in names},
       wording='{name}={before!r} there, {now!r} here',
     )
     if differing:

@@ -9,6 +9,7 @@ import io
 import logging as python_logging
 import math
 import os
+import re
 import shlex
 import sys
 import time
@@ -33,6 +34,8 @@ _Result = TypeVar('_Result')
 
 PROGRAM = 'embedding-rnn'  # the command that is installed
 _LINE_SECONDS = 10.0  # between lines of a bar that is no terminal's
+# All that a terminal may obey, but for new lines and tabs; and lone surrogates.
+_CONTROLS = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
 _MAX_WIDTH = 100_000  # characters; more than any table of ours has
 
 
@@ -53,7 +56,7 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
   @functools.wraps(main)
   def reporting(argv: Any) -> int:
     handler = logging.get_absl_handler()
-    handler.setFormatter(python_logging.Formatter('%(message)s'))
+    handler.setFormatter(_PlainFormatter('%(message)s'))
     logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
     python_logging.getLogger('tensorflow').addFilter(_is_news)
     try:
@@ -67,12 +70,43 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
       logging.debug('The error was raised here:', exc_info=True)
       logging.error('Error: %s', error)
       return 1
+    except Exception as error:
+      if not _is_exhausted(error):
+        raise
+      logging.debug('The error was raised here:', exc_info=True)
+      logging.error(
+        'Error: the memory is full (%s); ask for less at a time, such as a '
+        'smaller batch_size, smaller sizes or fewer notes.',
+        (str(error).splitlines() or ['no more can be had'])[0],
+      )
+      return 1
     except KeyboardInterrupt:
       logging.error('Interrupted.')
       return 130
     return 0
 
   return reporting
+
+
+def plain(text: str) -> str:
+  """A text without what a terminal would obey."""
+  return _CONTROLS.sub('�', text)
+
+
+class _PlainFormatter(python_logging.Formatter):
+  """Shows text from outside, such as names, without effect on a terminal."""
+
+  def format(self, record: python_logging.LogRecord) -> str:
+    return plain(super().format(record))
+
+
+def _is_exhausted(error: Exception) -> bool:
+  """Whether a device's memory was too small."""
+  tensorflow = sys.modules.get('tensorflow')  # else it is none of its errors
+  kind = tensorflow and tensorflow.errors.ResourceExhaustedError
+  return isinstance(error, MemoryError) or bool(
+    kind and isinstance(error, kind)
+  )
 
 
 def _is_news(record: python_logging.LogRecord) -> bool:
@@ -82,7 +116,7 @@ def _is_news(record: python_logging.LogRecord) -> bool:
 
 def write_result(text: str) -> None:
   """Writes what a command was asked for to stdout; all else goes to stderr."""
-  sys.stdout.write(f'{text}\n')
+  sys.stdout.write(f'{plain(text)}\n')
   sys.stdout.flush()
 
 
@@ -183,7 +217,7 @@ def table_columns(rows: Sequence[Mapping[str, object]]) -> list[Column]:
   columns = []
   for key in rows[0] if rows else ():
     cells = [format_cell(row[key]) for row in rows]
-    columns.append(Column(key, cells, all(map(_is_number, cells))))
+    columns.append(Column(plain(key), cells, all(map(_is_number, cells))))
   return columns
 
 
@@ -235,7 +269,7 @@ def format_cell(value: object) -> str:
   """Floats with three digits after the point, None and NaN as '-'."""
   if value is None or (isinstance(value, float) and math.isnan(value)):
     return '-'
-  return f'{value:.3f}' if isinstance(value, float) else str(value)
+  return f'{value:.3f}' if isinstance(value, float) else plain(str(value))
 
 
 def _is_number(cell: str) -> bool:

@@ -1,4 +1,5 @@
 import io
+import logging as python_logging
 import math
 import re
 import xml.etree.ElementTree
@@ -34,6 +35,33 @@ def test_an_expected_error_becomes_a_message(error, caplog):
 
   assert cli.report_errors(main)(['command']) == 1
   assert caplog.messages == ['Error: 7 is bad']
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    MemoryError('Unable to allocate 7 PiB'),
+    tf.errors.ResourceExhaustedError(None, None, 'OOM of 7 PiB\nat a node'),
+  ],
+)
+def test_memory_that_is_full_becomes_a_message(error, caplog):
+  def main(argv):
+    raise error
+
+  assert cli.report_errors(main)(['command']) == 1
+  (message,) = caplog.messages
+  assert '7 PiB' in message and 'batch_size' in message and '\n' not in message
+
+
+def test_no_name_can_speak_to_the_terminal():
+  hostile = '\x1b[31mred\x07 \udcff\tof\nünits'
+  harmless = '�[31mred� �\tof\nünits'
+  assert cli.report_errors(lambda argv: None)(['command']) == 0
+  formatter = logging.get_absl_handler().python_handler.formatter
+  record = python_logging.makeLogRecord({'msg': 'Run %s', 'args': (hostile,)})
+  assert formatter.format(record) == f'Run {harmless}'
+  table = cli.format_table([{'\x1b[2Jrun': hostile.replace('\n', '')}])
+  assert not {'\x1b', '\x07', '\udcff'} & set(table)
 
 
 def test_a_defect_keeps_its_traceback():

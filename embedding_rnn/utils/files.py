@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from embedding_rnn.utils import reading
+
 MANIFEST = 'manifest.json'
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -139,7 +141,8 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
   """Writes a text file, whole or not at all."""
-  write_bytes(path, text.encode())
+  # What is no UTF-8, such as some names of files, becomes question marks.
+  write_bytes(path, text.encode('utf-8', 'replace'))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -216,8 +219,8 @@ class CheckedFolder:
     self.folder = folder
     self._fix = fix
     self._digests: dict[str, str] = {}
-    digests = self._parse_json(MANIFEST, self._content(MANIFEST))
-    if not all(isinstance(digest, str) for digest in digests.values()):
+    digests = self._parse_json(MANIFEST, self._content(MANIFEST), {})
+    if not reading.has_type(digests, dict[str, str]):
       raise self.error(MANIFEST, 'is damaged: expected a SHA-256 for each file')
     self._digests = digests
 
@@ -250,9 +253,21 @@ class CheckedFolder:
     for name in self._digests:
       self.read(name)
 
-  def read_json(self, name: str) -> dict[str, Any]:
-    """The JSON object in a file; errors as `read`."""
-    return self._parse_json(name, self.read(name))
+  def read_json(
+    self,
+    name: str,
+    hints: Mapping[str, Any] | None = None,
+    *,
+    finite: bool = True,
+  ) -> dict[str, Any]:
+    """The JSON object in a file; errors as `read`.
+
+    Args:
+      name: of the file.
+      hints: types of some of its values, see `reading.expect_types`.
+      finite: whether NaN and infinity are refused.
+    """
+    return self._parse_json(name, self.read(name), hints or {}, finite)
 
   def read_arrays(self, name: str) -> dict[str, np.ndarray]:
     """The arrays in an .npz file; errors as `read`."""
@@ -266,20 +281,27 @@ class CheckedFolder:
       ) from error
 
   def _content(self, name: str) -> bytes:
+    path = self.folder / name
     try:
-      return (self.folder / name).read_bytes()
+      reading.expect_plain_file(path)
+      return path.read_bytes()
     except FileNotFoundError as error:
       raise self.error(name, 'is missing') from error
     except OSError as error:
       raise self.error(name, f'cannot be read: {error}') from error
 
-  def _parse_json(self, name: str, content: bytes) -> dict[str, Any]:
+  def _parse_json(
+    self,
+    name: str,
+    content: bytes,
+    hints: Mapping[str, Any],
+    finite: bool = True,
+  ) -> dict[str, Any]:
     try:
-      value = json.loads(content)
-    except (ValueError, RecursionError) as error:
+      value = reading.parse_json(content, finite=finite)
+      reading.expect_types(value, hints)
+    except ValueError as error:
       raise self.error(name, f'is damaged: {error}') from error
-    if not isinstance(value, dict):
-      raise self.error(name, 'is damaged: expected a JSON object')
     return value
 
 

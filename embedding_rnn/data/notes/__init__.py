@@ -10,7 +10,6 @@ soundfont by `make_notes.py`, and kept as frames of the harmonic codec:
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import zlib
@@ -22,7 +21,7 @@ from absl import logging
 
 from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.data import metadata, writing
-from embedding_rnn.utils import cli, files
+from embedding_rnn.utils import cli, files, reading
 
 FILE_NAME = 'notes.npz'
 # What reading a file raises that is not there, cut short, or not what it was.
@@ -83,7 +82,7 @@ def load(folder: str | os.PathLike = _PACKAGE_FOLDER) -> NoteCollection:
   try:
     with path.open('rb') as stream, np.load(stream, allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
-      about = json.loads(arrays.pop('about').tobytes())
+      about = reading.parse_json(arrays.pop('about').tobytes())
       frames = arrays.pop('frames').astype(np.float32)
       split = arrays.pop('split').astype(np.int8)
       whole = {name: a.astype(np.int64) for name, a in arrays.items()}

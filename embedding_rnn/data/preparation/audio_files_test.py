@@ -122,7 +122,7 @@ def test_table(tmp_path):
     ),
     ('file,pitch,velocity,split\na.wav,5,1,best\n', "split is 'best'"),
     ('file,pitch,velocity\nb.wav,50,1\n', "1 files .* such as 'b.wav'"),
-    ('file,pitch,velocity\n', "1 files in .* unknown, such as 'a.wav'"),
+    ('file,pitch,velocity\n', "In 1 files .* heard, such as 'a.wav'"),
   ],
 )
 def test_bad_table(tmp_path, table, message):
@@ -189,6 +189,39 @@ def test_json_without_pitch_or_wav(tmp_path, note_folders):
     audio_files.open_json_folder(path.parent)
 
 
+_NOTE = '{"pitch": 60, "velocity": 100}'
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('{"a": ' + '[' * 200_000, 'damaged: maximum recursion depth'),
+    ('{"a": ' + '[' * 50 + ']' * 50 + '}', 'is no name of an object'),
+    ('{"a": {"b": ' + '[' * 50 + ']' * 50 + '}}', 'more than 32'),
+    ('{"a": {"pitch": 1e999, "velocity": 1}}', 'inf is no finite number'),
+    ('{"a": {"pitch": 60.7, "velocity": 1}}', 'its pitch is 60.7'),
+    ('{"a": {"pitch": true, "velocity": 1}}', 'its pitch is True'),
+    ('{"a": {"pitch": 6, "pitch": 7, "velocity": 1}}', "variable 'pitch'"),
+    ('{"a": {"pitch": 6, "velocity": 1, "instrument_str": 7}}', 'a text'),
+    (
+      '{"a": {"pitch": 6, "velocity": 1, "instrument_family": true}}',
+      'family is True',
+    ),
+    (f'{{"a": {_NOTE}, "a": {_NOTE}}}', "the note 'a' twice"),
+    (f'{{"/etc/a": {_NOTE}}}', "'/etc/a', which names no file in the folder"),
+    (f'{{"../a": {_NOTE}}}', 'names no file in the folder'),
+    (f'{{7: {_NOTE}}}', 'damaged: .7. is no name'),
+    ('{"a": {"b": "' + 'x' * 6_000_000, 'damaged'),
+  ],
+)
+def test_json_of_ill_will(tmp_path, text, message):
+  path = tmp_path / 'examples.json'
+  path.write_text(text)
+  with pytest.raises(ValueError, match=message) as caught:
+    audio_files.open_json_folder(tmp_path)
+  assert str(caught.value).startswith(f"'{path}'")
+
+
 def test_fingerprint_changes_with_the_sound(tmp_path):
   for name in 'a-60-1.wav', 'b-60-1.wav':
     write(tmp_path / name)
@@ -214,3 +247,22 @@ def test_digest_tells_sources_apart(tmp_path):
       write(folder / f'{name}.wav')
     digests.add(audio_files.open_wav_folder(folder).sha256)
   assert len(digests) == 3
+
+
+def test_pitches_are_heard_where_nothing_says_them(tmp_path):
+  folder = tmp_path / 'sounds'
+  time = np.arange(2 * 44_100) / 44_100
+  folder.mkdir()
+  for name, f0_hz in (('low', 110.0), ('bell', 880.0), ('piano-060-025', 220)):
+    tone = sum(np.sin(2 * np.pi * f0_hz * k * time) / k for k in (1, 2, 3))
+    soundfile.write(folder / f'{name}.wav', 0.2 * tone, 44_100)
+  (folder / 'notes.csv').write_text('file,pitch,velocity\nbell.wav,80,50\n')
+  labels = {
+    note.name: note.labels
+    for note in all_of(audio_files.open_wav_folder(folder))
+  }
+  assert labels == {
+    'bell.wav': Labels(80, 50),
+    'low.wav': Labels(45, 100),
+    'piano-060-025.wav': Labels(60, 25, 'piano'),
+  }

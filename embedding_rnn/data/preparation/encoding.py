@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import os
 import pathlib
 import shutil
@@ -27,7 +26,7 @@ from embedding_rnn.data import metadata
 from embedding_rnn.data.preparation import recordings, shards, workers
 from embedding_rnn.data.preparation.base import Note, Source, sha256_of
 from embedding_rnn.data.preparation.recordings import Policy
-from embedding_rnn.utils import cli, files, locks, settings
+from embedding_rnn.utils import cli, files, locks, reading, settings
 
 if TYPE_CHECKING:
   from tqdm import tqdm
@@ -205,7 +204,7 @@ class _Encoding:
       path = self.folder / PLAN
       if not path.exists():
         files.write_json(path, self._plan)
-      elif differing := self._differing(json.loads(path.read_text('utf-8'))):
+      elif differing := self._differing(_read_plan(path)):
         raise ValueError(
           f"'{self.folder}' holds the beginning of another encoding: "
           f'{"; ".join(differing)}. Give the same arguments, name another '
@@ -254,7 +253,7 @@ class _Encoding:
 
   def result(self) -> dict[str, Any]:
     """What dataset.json holds."""
-    return json.loads((self._data_dir / metadata.FILE).read_text('utf-8'))
+    return metadata.read(self._data_dir)
 
   @functools.cached_property
   def _plan(self) -> dict[str, Any]:
@@ -347,3 +346,8 @@ class _Encoding:
         claims.release(shard)
     bar.update(len(self._encoder.rows(shard)))
     return True
+
+
+def _read_plan(path: pathlib.Path) -> dict[str, Any]:
+  fix = f"remove '{path.parent}' to begin the encoding again"
+  return reading.read_json(path, fix)

@@ -18,7 +18,7 @@ from embedding_rnn.data import metadata, writing
 from embedding_rnn.data.notes import FAMILY_NAMES
 from embedding_rnn.data.preparation.base import Labels, sha256_of
 from embedding_rnn.data.splits import SPLITS
-from embedding_rnn.utils import cli, files
+from embedding_rnn.utils import cli, files, reading
 
 SHARD_SIZE = 16  # notes; a process that is killed loses at most so many
 FINGERPRINTS = 'fingerprints_sha256'  # of all shards, in the metadata
@@ -61,7 +61,7 @@ def read(path: pathlib.Path, with_frames: bool = True) -> Shard:
   """Reads a shard; ValueError if it is damaged."""
   try:
     with np.load(path, allow_pickle=False) as arrays:
-      shard = Shard(**json.loads(arrays['about'].tobytes()))
+      shard = Shard(**reading.parse_json(arrays['about'].tobytes()))
       shard.notes = [(name, Labels(*labels)) for name, labels in shard.notes]
       if with_frames and shard.notes:
         shard.frames = list(arrays['frames'])

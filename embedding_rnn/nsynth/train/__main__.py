@@ -55,8 +55,10 @@ def main(argv: list[str]) -> None:
   from embedding_rnn.data.preparation.sources import EmbeddedNotes, open_source
   from embedding_rnn.nsynth import runs
   from embedding_rnn.nsynth.train import training
+  from embedding_rnn.training.checkpoints import check_run_name
 
   args = flags.FLAGS
+  check_run_name(args.exp_name)
   hps = runs.default_hps().parse(','.join(args.hparam))
   source = open_source(*args.source) if args.source else EmbeddedNotes()
   folder = os.path.join(args.log_root, args.exp_name)
