@@ -19,6 +19,8 @@ _COMMANDS = {
   'embedding_rnn synthesize': ('--run_dir=no_such_run', 'no_such_run'),
   'embedding_rnn evaluate': ('--num_decoded_notes=-1', 'num_decoded_notes=-1'),
   'embedding_rnn encode': ('', 'Set --source'),
+  'embedding_rnn instrument': ('', 'Set --output_dir'),
+  'embedding_rnn play': ('--midi=x.mid --output=x.wav', 'Set either --run_dir'),
   'embedding_rnn export': ('--run_dir=x --output_dir=y', "no run at 'x'"),
   'embedding_rnn jobs': ('logs', 'JOB'),
   'embedding_rnn.evaluate': ('--run_dir=no_such_run', 'no_such_run'),
@@ -101,6 +103,7 @@ def test_the_commands_show_their_own_flags():
   out, _ = _call('embedding_rnn', '--help')
   for name in command._COMMANDS:
     assert f'{cli.PROGRAM} {name}' in out
+    assert f'embedding_rnn {name}' in _COMMANDS, 'not tested above'
   out, _ = _call('embedding_rnn', 'synthesize', '--help')
   assert '--pitches' in out and '--experiment' not in out
   out, err = _call('embedding_rnn', 'syntesize')
