@@ -17,12 +17,11 @@ from embedding_rnn.instrument.voice import (
   LOWEST_PITCH,
   Voice,
 )
-from embedding_rnn.utils import cli, files
+from embedding_rnn.utils import files
 from embedding_rnn.utils.wav import write_wav
 
 LAYERS = (50, 100, 127)  # velocities that notes are made at
 PRESET = 'preset.json'
-_KEY_STEP = 3
 _PEAK = 10 ** (-1 / 20)  # of full scale, of the loudest note
 _RELEASE_SECONDS = 0.3
 _FADE_SECONDS = 0.01
@@ -48,19 +47,21 @@ def make_samples(
   voice: Voice,
   codec: Codec,
   keys: Sequence[int],
+  velocities: Sequence[int] = LAYERS,
   with_loops: bool = True,
 ) -> Iterator[Sample]:
-  """Notes of an instrument over the keyboard, all at one gain, soft ones first.
+  """Notes of an instrument over the keyboard, at their own levels.
 
   Args:
     voice: the instrument.
     codec: to decode with.
     keys: MIDI pitches.
+    velocities: at each of them, soft ones first.
     with_loops: whether notes that are steady are to be held by loops.
   """
   for key in keys:
     for velocity, frames in zip(
-      LAYERS, voice.notes([key] * len(LAYERS), LAYERS), strict=True
+      velocities, voice.notes([key] * len(velocities), velocities), strict=True
     ):
       if with_loops and loops.is_steady(frames, key, codec):
         made = loops.make_loop(frames, key, codec)
@@ -72,8 +73,8 @@ def make_samples(
         yield Sample(key, velocity, audio, None)
 
 
-def choose_keys(low: int, high: int) -> list[int]:
-  """Every third key of a range of MIDI pitches, from the second on.
+def choose_keys(low: int, high: int, step: int = 3) -> list[int]:
+  """Some keys of a range of MIDI pitches, a step apart, from the second on.
 
   Raises:
     ValueError: for a range that is empty, or that no run has learnt.
@@ -84,7 +85,7 @@ def choose_keys(low: int, high: int) -> list[int]:
       f'({pitch_name(LOWEST_PITCH)}) to {HIGHEST_PITCH} '
       f'({pitch_name(HIGHEST_PITCH)}).'
     )
-  return list(range(min(low + 1, high), high + 1, _KEY_STEP))
+  return list(range(min(low + 1, high), high + 1, step))
 
 
 def write_pack(
@@ -97,35 +98,24 @@ def write_pack(
   """Writes NAME.sfz, the .wav files it names, and preset.json.
 
   Args:
-    folder: to write to; all appears at once.
+    folder: to write to, which is there.
     name: of the instrument.
     samples: its notes.
     sample_rate: of them, in Hz.
     preset: how the same is made again.
 
   Raises:
-    FileExistsError: if there is something in the folder.
     OSError: if it cannot be written.
   """
-  expect_new(folder)
   peak = max(float(np.abs(sample.audio).max()) for sample in samples)
   gain = _PEAK / peak if peak > 0 else 1.0
-  with files.replacing_folder(folder) as temporary:
-    (temporary / 'samples').mkdir()
-    for sample in cli.progress_bar(samples, 'Writing samples', unit='file'):
-      path = temporary / 'samples' / _file_name(sample)
-      write_wav(path, gain * sample.audio, sample_rate)
-    files.write_text(temporary / f'{name}.sfz', _sfz(samples))
-    gain_db = round(20 * float(np.log10(gain)), 2)
-    files.write_json(temporary / PRESET, preset | {'gain_db': gain_db})
-
-
-def expect_new(folder: pathlib.Path) -> None:
-  """Raises FileExistsError if there is something in a folder."""
-  if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-    raise FileExistsError(
-      f"'{folder}' is not empty; choose another --output_dir."
-    )
+  (folder / 'samples').mkdir()
+  for sample in samples:
+    path = folder / 'samples' / _file_name(sample)
+    write_wav(path, gain * sample.audio, sample_rate)
+  files.write_text(folder / f'{name}.sfz', _sfz(samples))
+  gain_db = round(20 * float(np.log10(gain)), 2)
+  files.write_json(folder / PRESET, preset | {'gain_db': gain_db})
 
 
 def _file_name(sample: Sample) -> str:

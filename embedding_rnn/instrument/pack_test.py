@@ -21,6 +21,7 @@ RATE = 16_000
 
 def write(folder, keys, family='string'):
   samples = list(pack.make_samples(OneNote(family), HarmonicCodec(), keys))
+  folder.mkdir()
   pack.write_pack(folder, 'sound', samples, RATE, {'seed': 0})
   return folder / 'sound.sfz'
 
@@ -121,6 +122,7 @@ def test_the_command(tmp_path, parse_flags, playable_run, monkeypatch):
     (['--output_dir=x', '--pretrained', '--keys=C0,C4'], 'within 21'),
     (['--output_dir=x', '--pretrained', '--keys=C5,C4'], 'within 21'),
     (['--output_dir=x', '--pretrained', '--keys=C5,H4'], "pitch 'H4'"),
+    (['--output_dir=x', '--pretrained', '--like=a,b,c,d,e'], 'at most 4'),
   ],
 )
 def test_bad_flags(parse_flags, arguments, message):
