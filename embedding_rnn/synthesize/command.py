@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 
-from embedding_rnn.data import notes
-from embedding_rnn.data.dataset import NoteDataset, open_dataset
 from embedding_rnn.evaluate import tables
-from embedding_rnn.model.hparams import HParams
 from embedding_rnn.nsynth import codec
 from embedding_rnn.synthesize.config import SynthesisConfig
 from embedding_rnn.training import checkpoints
@@ -20,8 +17,6 @@ from embedding_rnn.utils import cli, dataclass_flags
 # What needs TensorFlow is imported when all flags are known to be good.
 if TYPE_CHECKING:
   from embedding_rnn.training.trained_run import Run
-
-_NOTES_DIR = './data/notes'  # as of run.py
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
@@ -35,8 +30,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'data_dir',
     None,
-    'Folder of its data; default: as in training, and with --pretrained '
-    f'{_NOTES_DIR}, where the embedded notes are written to if there are none.',
+    'Folder of its data; default: as in training, and with --pretrained the '
+    'embedded notes.',
   )
   flags.DEFINE_string(
     'output_dir',
@@ -65,20 +60,16 @@ def main(argv: list[str]) -> None:
       'Set either --run_dir to the folder of a trained run, or --pretrained.'
     )
   config = dataclass_flags.read(SynthesisConfig)
-  if not args.pretrained:
-    checkpoints.expect_run(args.run_dir)
+  run_dir = args.run_dir or checkpoints.PRETRAINED_FOLDER
+  checkpoints.expect_run(run_dir)
   from embedding_rnn.synthesize import page, synthesis
-  from embedding_rnn.training.trained_run import load_pretrained, load_run
+  from embedding_rnn.training.trained_run import load_run
 
-  if args.pretrained:
-    run = load_pretrained()
-    run.expect_hparams(args.hparam)
-    dataset = _open_notes(run.hps, args.data_dir or _NOTES_DIR)
-    output_dir = args.output_dir or checkpoints.PRETRAINED
-  else:
-    run = load_run(args.run_dir, args.hparam)
-    dataset = run.open_dataset(args.data_dir)
-    output_dir = args.output_dir or os.path.join(args.run_dir, 'synthesis')
+  run = load_run(run_dir, args.hparam)
+  dataset = run.open_dataset(args.data_dir)
+  output_dir = args.output_dir or checkpoints.PRETRAINED
+  if args.run_dir and not args.output_dir:
+    output_dir = os.path.join(args.run_dir, 'synthesis')
   summary = synthesis.synthesize(
     run,
     dataset,
@@ -91,19 +82,6 @@ def main(argv: list[str]) -> None:
   )
   cli.write_result(synthesis.format_summary(summary))
   cli.write_result(f'Listen to it: {os.path.join(output_dir, page.FILE_NAME)}')
-
-
-def _open_notes(hps: HParams, data_dir: str) -> NoteDataset:
-  """Notes that a run was not trained on; the embedded ones if there are none.
-
-  The instruments that those are split by are held out of its training, too.
-  """
-  names = hps.data_set, hps.pitch_set, hps.velocity_set
-  notes.prepare_data_dir(data_dir, names)
-  # A split may be smaller than a batch of the training.
-  return open_dataset(
-    data_dir, hps.copy().override_from_dict({'batch_size': 1})
-  )
 
 
 def _read_metrics(run: Run) -> dict[str, Any] | None:

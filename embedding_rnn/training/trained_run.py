@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from embedding_rnn.audio.codec import Codec, HarmonicCodec
 from embedding_rnn.audio.pitches import pitch_name
-from embedding_rnn.data import checks, lookup, metadata, provenance
+from embedding_rnn.data import checks, lookup, metadata, notes, provenance
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.lookup import FoundNotes
 from embedding_rnn.data.transforms import Transforms
@@ -439,6 +439,10 @@ class Run:
   ) -> NoteDataset:
     """Opens the data set of the run, split as for its training.
 
+    That of the run in the package is not in the package: any other notes do
+    instead, and the embedded ones if None; what is held out of those was held
+    out of its training, too.
+
     Args:
       data_dir: where it is now; where it was then if None.
 
@@ -449,14 +453,13 @@ class Run:
       FileNotFoundError: if it is not there.
       ValueError: for bad data, or other data than the run's.
     """
-    data_dir = data_dir or self.info.get('data_dir')
-    if data_dir is None:
-      raise FileNotFoundError(
-        f'The data of the run at {self.folder!r} is not in the package; make '
-        'it with python -m embedding_rnn.data.notes.make_notes --dense, and '
-        'give its folder as data_dir.'
+    if 'data_dir' in self.info:
+      return provenance.open_same_dataset(
+        data_dir or self.info['data_dir'], self.hps, self.info
       )
-    return provenance.open_same_dataset(data_dir, self.hps, self.info)
+    if data_dir is None:
+      return notes.open_in_memory(self.hps)
+    return provenance.open_notes(data_dir, self.hps, self.info)
 
   def expect_hparams(self, hps: HParams | str) -> None:
     """Raises ValueError if the run has other hyperparameters than expected.

@@ -14,13 +14,17 @@ import os
 import pathlib
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import soundfile
 from absl import logging
 
 from embedding_rnn.audio.codec import HarmonicCodec
-from embedding_rnn.data import metadata, writing
+from embedding_rnn.audio.harmonics import NUM_MIDI
+from embedding_rnn.data import metadata, splits, writing
+from embedding_rnn.data.dataset import NoteDataset
+from embedding_rnn.model.hparams import HParams
 from embedding_rnn.utils import cli, files, reading
 
 FILE_NAME = 'notes.npz'
@@ -92,6 +96,26 @@ def load(folder: str | os.PathLike = _PACKAGE_FOLDER) -> NoteCollection:
       f'{path} is missing or damaged ({error}); reinstall the package, or make '
       'it with `python -m embedding_rnn.data.notes.make_notes`.'
     ) from error
+
+
+def open_in_memory(hps: HParams) -> NoteDataset:
+  """The collection of the package as a data set, without its files.
+
+  Args:
+    hps: of these, velocity_context is read.
+  """
+  collection, one_hot = load(), np.eye(NUM_MIDI, dtype=np.float32)
+  return NoteDataset(
+    data_dir=str(_PACKAGE_FOLDER),
+    frames=collection.frames,
+    pitches=one_hot[collection.midi_pitch],
+    velocities=one_hot[collection.velocity],
+    rows=splits.given_split(collection.split),
+    instrument_ids=collection.instrument_ids,
+    instrument_family_ids=collection.family_ids,
+    metadata=_metadata(collection),
+    velocity_context=bool(hps.velocity_context),
+  )
 
 
 def originals(
@@ -172,10 +196,14 @@ def write_data_dir(
     for i in starts
   )
   writing.write_notes(folder, num_notes, parts)
-  files.write_json(
-    folder / metadata.FILE,
+  files.write_json(folder / metadata.FILE, _metadata(collection))
+
+
+def _metadata(collection: NoteCollection) -> dict[str, Any]:
+  """What there is to say of a collection as a data set."""
+  return (
     metadata.of_codec(HarmonicCodec())
     | metadata.SPLIT_NAMES
     | metadata.of_names(collection.instrument_names, collection.family_names)
-    | {'source': collection.source},
+    | {'source': collection.source}
   )
