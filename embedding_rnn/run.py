@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
-_NUM_NOTES = 8  # reconstructed at the end of default_run
 # How they are drawn. With errors that hang together, the level of a note is
 # about as steady as a real one's; where they are white, draws are bursts.
 _STEADY = {'temperature': 0.5, 'temperature_2': 0.25}
@@ -351,16 +350,15 @@ def _evaluate_and_synthesize(
   )
   tables.write_metrics(run.folder, metrics)
   logging.info('%s', tables.format_metrics(metrics))
-  num_notes = 0
-  if unconditional_run:
-    num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
-  output_dir = pathlib.Path(run.folder) / 'synthesis'
+  num_notes = None if unconditional_run else 0
   controls = _STEADY if run.hps.error_order else _MEAN
+  config = SynthesisConfig(num_notes=num_notes, seed=options.seed, **controls)
+  output_dir = synthesis.choose_output_dir(run.folder, config)
   summary = synthesis.synthesize(
     run,
     dataset,
     output_dir,
-    SynthesisConfig(num_notes=num_notes, seed=options.seed, **controls),
+    config,
     codec=run_codec,
     metrics=metrics,
     command=options.command,

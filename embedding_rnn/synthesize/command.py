@@ -26,7 +26,13 @@ def define_flags() -> None:
     'data_dir', None, 'Folder of its data; default: as in training.'
   )
   flags.DEFINE_string(
-    'output_dir', None, 'Folder to write to; default: run_dir/synthesis.'
+    'output_dir',
+    None,
+    'Folder to write to; default: run_dir/synthesis, or synthesis_2 and so on, '
+    'one for each setting.',
+  )
+  flags.DEFINE_bool(
+    'overwrite', False, 'Replace a page of other settings in --output_dir.'
   )
   flags.DEFINE_string(
     'hparam',
@@ -49,7 +55,9 @@ def main(argv: list[str]) -> None:
   config = dataclass_flags.read(SynthesisConfig)
   run = load_run(args.run_dir, args.hparam)
   dataset = run.open_dataset(args.data_dir)
-  output_dir = args.output_dir or os.path.join(args.run_dir, 'synthesis')
+  output_dir = args.output_dir or synthesis.choose_output_dir(
+    args.run_dir, config
+  )
   summary = synthesis.synthesize(
     run,
     dataset,
@@ -57,6 +65,7 @@ def main(argv: list[str]) -> None:
     config,
     codec=codec.codec_from_flags(run.info, run.hps.seq_width),
     just_figures=args.just_figures,
+    overwrite=args.overwrite,
     metrics=_read_metrics(run),
     command=cli.command_line(),
   )
