@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
-_NUM_NOTES = 8  # reconstructed at the end of default_run
 
 # The fields of `Options` that the command line says, once there is one; see
 # `read_flags`.
@@ -409,15 +408,15 @@ def _evaluate_and_synthesize(
   )
   tables.write_metrics(run.folder, metrics)
   cli.write_result(tables.format_metrics(metrics))
-  num_notes = 0
-  if run.model.conditional:
-    num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
-  output_dir = pathlib.Path(run.folder) / 'synthesis'
+  num_notes = None if run.model.conditional else 0
+  config = SynthesisConfig(num_notes=num_notes, seed=options.seed)
+  config = config.completed(run)
+  output_dir = synthesis.choose_output_dir(run.folder, config)
   summary = synthesis.synthesize(
     run,
     dataset,
     output_dir,
-    SynthesisConfig(num_notes=num_notes, seed=options.seed),
+    config,
     codec=run_codec,
     metrics=metrics,
     command=options.command,

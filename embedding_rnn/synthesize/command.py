@@ -36,8 +36,12 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'output_dir',
     None,
-    'Folder to write to; default: run_dir/synthesis, and with --pretrained '
+    'Folder to write to; default: run_dir/synthesis, or synthesis_2 and so on, '
+    'one for each setting; with --pretrained '
     f'./{checkpoints.PRETRAINED}.',
+  )
+  flags.DEFINE_bool(
+    'overwrite', False, 'Replace a page of other settings in --output_dir.'
   )
   flags.DEFINE_string(
     'hparam',
@@ -67,9 +71,10 @@ def main(argv: list[str]) -> None:
 
   run = load_run(run_dir, args.hparam)
   dataset = run.open_dataset(args.data_dir)
+  config = config.completed(run)
   output_dir = args.output_dir or checkpoints.PRETRAINED
   if args.run_dir and not args.output_dir:
-    output_dir = os.path.join(args.run_dir, 'synthesis')
+    output_dir = synthesis.choose_output_dir(args.run_dir, config)
   summary = synthesis.synthesize(
     run,
     dataset,
@@ -77,6 +82,7 @@ def main(argv: list[str]) -> None:
     config,
     codec=codec.codec_from_flags(run.info, run.hps.seq_width),
     just_figures=args.just_figures,
+    overwrite=args.overwrite,
     metrics=_read_metrics(run),
     command=cli.command_line(),
   )

@@ -26,13 +26,15 @@ class SynthesisConfig:
   """What `synthesize` makes, and how; each field is an option of the command.
 
   Pitches may be given by name. As a value, greedy is True for the likeliest
-  component, 'mean' for the mean, num_frames is None for as many as in
-  training, or as the notes have, and temperatures are None for those of
-  `sampling.default_controls`.
+  component, 'mean' for the mean, num_notes is None for one of each family,
+  num_frames for as many as in training, or as the notes have, and temperatures
+  for those of `sampling.default_controls`.
   """
 
-  num_notes: int = option(
-    8, 'Held-out notes to reconstruct, over all families.'
+  num_notes: int | None = option(
+    None,
+    'Held-out notes to reconstruct, over all families; default: one of each, '
+    'near middle C and not too soft.',
   )
   pitches: tuple[int, ...] = option(
     (48, 60, 72),
@@ -114,6 +116,9 @@ class SynthesisConfig:
   top_p: float = option(
     1.0, 'Below 1: draw only from the likeliest components.'
   )
+  keep_levels: bool = option(
+    False, "Leave the sounds' own levels, do not bring them to one loudness."
+  )
   seed: int = option(0, 'The same seed gives the same files.')
 
   def __post_init__(self) -> None:
@@ -142,16 +147,16 @@ class SynthesisConfig:
   def _check_what(self) -> None:
     """That there is something to make, and no option without effect."""
     wanted = (self.interpolate, self.combine, self.sweep)
-    if self.num_notes < 0 or not (
-      self.num_notes or self.pitches or any(x is not None for x in wanted)
+    if not (
+      self.has_notes or self.pitches or any(x is not None for x in wanted)
     ):
       raise ValueError(
         f'num_notes={self.num_notes} and pitches={list(self.pitches)}: '
         'expected at least one note to make.'
       )
     needs = {
-      'num_given': (self.num_given, 'num_notes', self.num_notes),
-      'gap': (self.gap, 'num_notes', self.num_notes),
+      'num_given': (self.num_given, 'num_notes', self.has_notes),
+      'gap': (self.gap, 'num_notes', self.has_notes),
       'num_candidates': (self.num_candidates > 1, 'gap', self.gap),
       'sweep': (self.sweep is not None, 'sweep_pitches', self.sweep_pitches),
       'families': (self.families, 'pitches', self.pitches),
@@ -159,7 +164,8 @@ class SynthesisConfig:
     for name, (is_asked, needed, value) in needs.items():
       if is_asked and not value:
         raise ValueError(
-          f'{name}={getattr(self, name)} has no effect with {needed}={value}; '
+          f'{name}={getattr(self, name)} has no effect with '
+          f'{needed}={getattr(self, needed)}; '
           f'set {needed}, or leave {name} out.'
         )
 
@@ -198,6 +204,7 @@ class SynthesisConfig:
     """Single numbers, and how many are in lists of fixed length."""
     for name, minimum, maximum in (
       ('seed', 0, _MAX_SEED),
+      ('num_notes', 0, _MAX_SEED),
       ('num_given', 0, MAX_FRAMES),
       ('num_steps', 2, _MAX_STEPS),
       ('num_candidates', 1, sampling.MAX_CANDIDATES),
@@ -216,6 +223,11 @@ class SynthesisConfig:
       value = getattr(self, name)
       if value is not None and len(value) != size:
         raise ValueError(f'{name}={value}: expected {size} {what}.')
+
+  @property
+  def has_notes(self) -> bool:
+    """Whether there are held-out notes to reconstruct."""
+    return self.num_notes is None or self.num_notes > 0
 
   @property
   def controls(self) -> dict[str, Any]:
@@ -239,7 +251,7 @@ class SynthesisConfig:
   def check(self, run: Run, num_frames: int) -> None:
     """Raises ValueError for what this run, or notes so long, cannot do."""
     needs_latents = {
-      'num_notes': self.num_notes,
+      'num_notes': self.has_notes,
       'interpolate': self.interpolate,
       'combine': self.combine,
       'sweep': self.sweep is not None,
