@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from embedding_rnn.training import checkpoints
+
 # TensorFlow takes seconds to import; bad flags should not wait for it.
 if TYPE_CHECKING:
   from embedding_rnn.audio.codec import Codec
@@ -36,6 +38,8 @@ def open_run(args: Any) -> tuple[Run, Codec]:
     FileNotFoundError: if there is no such run.
     ValueError: if its notes cannot be heard without a checkpoint.
   """
+  if not args.pretrained:
+    checkpoints.expect_run(args.run_dir)
   from embedding_rnn.nsynth.codec import codec_of_data
   from embedding_rnn.training.trained_run import load_pretrained, load_run
 

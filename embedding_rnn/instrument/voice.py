@@ -7,10 +7,13 @@ note to note its latent moves only as those of real instruments do.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from embedding_rnn.training.trained_run import Run
+if TYPE_CHECKING:  # else, TensorFlow would be imported
+  from embedding_rnn.training.trained_run import Run
 
 VELOCITIES = (25, 50, 75, 100, 127)  # NSynth's, which runs are trained on
 LOWEST_PITCH, HIGHEST_PITCH = 21, 108  # likewise
