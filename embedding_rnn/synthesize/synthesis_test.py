@@ -186,9 +186,9 @@ def test_all_kinds_of_notes(run, dataset, tmp_path):
 def test_a_page_of_other_settings_is_not_replaced_silently(
   run, dataset, tmp_path
 ):
+  common = {'num_notes': 0, 'pitches': (60,), 'greedy': 'mean'}
   configs = [
-    SynthesisConfig(num_notes=0, pitches=(60,), greedy='mean', seed=seed)
-    for seed in range(3)
+    SynthesisConfig(seed=seed, **common).completed(run) for seed in range(3)
   ]
 
   def make(seed, **options):
