@@ -36,7 +36,7 @@ from embedding_rnn.model.hparams import (
 )
 from embedding_rnn.nsynth import codec
 from embedding_rnn.training.checkpoints import check_run_name, is_run
-from embedding_rnn.utils import cli, dataclass_flags
+from embedding_rnn.utils import cli, dataclass_flags, files
 from embedding_rnn.utils.dataclass_flags import option
 
 # What needs TensorFlow, whose import takes seconds, is imported in functions.
@@ -350,6 +350,7 @@ def prepare(
   if skip_finished:
     logging.info('%d of %d runs are left.', len(left), len(plan))
   if left:
+    files.make_output_dir(options.log_root, 'log_root')
     _check_data(left, options)
   return left
 

@@ -306,6 +306,7 @@ def test_without_a_command_line(trained, tiny_data_dir, tmp_path, monkeypatch):
   [
     ([], {'exp_name': '../elsewhere'}, r"exp_name='\.\./elsewhere'"),
     ([], {'exp_name': ''}, "exp_name=''"),
+    ([], {'log_root': ''}, '--log_root= is empty'),
     ([], {'exp_name': 'a\x1b[31m'}, r"exp_name='a\\x1b\[31m'"),
     ([], {'exp_name': 'x' * 300}, 'at most 200 bytes'),
     (['--hparam=rnn_sizes=3'], {}, 'Unknown hyperparameter'),

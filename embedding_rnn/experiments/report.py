@@ -95,8 +95,17 @@ def write_report(path: str | os.PathLike[str]) -> str:
   """
   folder = pathlib.Path(path)
   report = collect(job.find_runs(folder))
-  write_csv(folder / CSV, report)
   lines = [_format(report), '']
+  try:
+    lines.append(_write(folder, report))
+  except OSError as error:  # The table is of use without the files.
+    lines.append(f'Nothing is written: {files.explain(error)}')
+  return '\n'.join(lines)
+
+
+def _write(folder: pathlib.Path, report: Report) -> str:
+  """Writes the table, and a figure if there are costs; says which."""
+  write_csv(folder / CSV, report)
   if any(row['valid_cost'] is not None for row in report.rows):
     title = folder.resolve().name
     from embedding_rnn.figures import sweep  # Help does without matplotlib.
@@ -106,12 +115,10 @@ def write_report(path: str | os.PathLike[str]) -> str:
     )
     with files.replacing(folder / FIGURE) as temporary:
       figure.savefig(temporary, format='png')
-    lines.append(f"Written: '{folder / CSV}', '{folder / FIGURE}'")
-  else:
-    lines.append(
-      f"Written: '{folder / CSV}'; a figure needs a run with a validation cost."
-    )
-  return '\n'.join(lines)
+    return f"Written: '{folder / CSV}', '{folder / FIGURE}'"
+  return (
+    f"Written: '{folder / CSV}'; a figure needs a run with a validation cost."
+  )
 
 
 def collect(run_dirs: Mapping[str, str | os.PathLike[str]]) -> Report:

@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from embedding_rnn.utils import files
+
 if TYPE_CHECKING:
   from tqdm import tqdm
 
@@ -36,6 +38,11 @@ PROGRAM = 'embedding-rnn'  # the command that is installed
 _LINE_SECONDS = 10.0  # between lines of a bar that is no terminal's
 # All that a terminal may obey, but for new lines and tabs; and lone surrogates.
 _CONTROLS = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
+_ROOM = {
+  'disk': files.MAKE_ROOM,
+  'memory': 'ask for less at a time, such as a smaller batch_size, smaller '
+  'sizes or fewer notes',
+}
 _MAX_WIDTH = 100_000  # characters; more than any table of ours has
 
 
@@ -68,16 +75,18 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
       main(argv)
     except _EXPECTED_ERRORS as error:
       logging.debug('The error was raised here:', exc_info=True)
-      logging.error('Error: %s', error)
+      logging.error('Error: %s', files.explain(error))
       return 1
     except Exception as error:
       if not _is_exhausted(error):
         raise
       logging.debug('The error was raised here:', exc_info=True)
+      what = 'disk' if files.is_full_disk(error) else 'memory'
       logging.error(
-        'Error: the memory is full (%s); ask for less at a time, such as a '
-        'smaller batch_size, smaller sizes or fewer notes.',
+        'Error: the %s is full (%s); %s.',
+        what,
         (str(error).splitlines() or ['no more can be had'])[0],
+        _ROOM[what],
       )
       return 1
     except KeyboardInterrupt:

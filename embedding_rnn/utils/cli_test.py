@@ -53,6 +53,17 @@ def test_memory_that_is_full_becomes_a_message(error, caplog):
   assert '7 PiB' in message and 'batch_size' in message and '\n' not in message
 
 
+def test_a_full_disk_of_tensorflow_is_no_lack_of_memory(caplog):
+  text = '/x/.model.7.tmp/variables; No space left on device'
+
+  def main(argv):
+    raise tf.errors.ResourceExhaustedError(None, None, text)
+
+  assert cli.report_errors(main)(['command']) == 1
+  (message,) = caplog.messages
+  assert message.startswith('Error: the disk is full') and 'room' in message
+
+
 def test_no_name_can_speak_to_the_terminal():
   hostile = '\x1b[31mred\x07 \udcff\tof\nünits'
   harmless = '�[31mred� �\tof\nünits'

@@ -10,6 +10,7 @@ import pathlib
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import soundfile
 from absl import logging
@@ -37,6 +38,13 @@ _EXCERPT_BYTES = 4096
 _LEAST_CONFIDENCE = 0.5  # of a pitch that is heard
 _JSON_CHUNK = 1 << 20  # characters
 _MAX_ITEM = 4 << 20
+# The order of bytes in the sizes of chunks, and the chunk of samples.
+_CHUNKS: dict[bytes, tuple[Literal['little', 'big'], bytes]] = {
+  b'RIFFWAVE': ('little', b'data'),
+  b'RIFXWAVE': ('big', b'data'),
+  b'FORMAIFF': ('big', b'SSND'),
+  b'FORMAIFC': ('big', b'SSND'),
+}
 _COLON = re.compile(r'\s*:\s*')
 
 
@@ -194,10 +202,15 @@ def read_audio_file(path: str | os.PathLike[str]) -> Recording:
   """The beginning of an audio file; ValueError if it is none."""
   if not os.path.isfile(path):
     raise ValueError('it is no file')
+  _expect_whole_chunks(path)
   try:
     with soundfile.SoundFile(path) as file:
-      frames = int(READ_SECONDS * file.samplerate) + 1
+      frames = min(int(READ_SECONDS * file.samplerate) + 1, file.frames)
       audio = file.read(frames, dtype='float32', always_2d=True)
+      if len(audio) < frames:
+        raise ValueError(
+          f'it is cut off after {len(audio)} of {file.frames} samples'
+        )
       return Recording(audio, file.samplerate, file.frames)
   except soundfile.LibsndfileError as error:
     raise ValueError(f'it cannot be read: {error}') from error
@@ -237,6 +250,35 @@ def _hear(files: list[str], folder: pathlib.Path) -> dict[str, Labels]:
   return heard
 
 
+def _expect_whole_chunks(path: str | os.PathLike[str]) -> None:
+  """Raises ValueError if a wav or aiff file is not as long as it says.
+
+  libsndfile reads what there is, so that a note would end in silence.
+  """
+  with open(path, 'rb') as file:
+    size = os.fstat(file.fileno()).st_size
+    kind = file.read(4) + file.read(8)[4:]
+    order, samples = _CHUNKS.get(kind, (None, b''))
+    while order is not None:
+      header = file.read(8)
+      name, length = header[:4], int.from_bytes(header[4:], order)
+      end = file.tell() + length
+      if len(header) < 8 or end > size:
+        raise ValueError(
+          f'it is cut off, or lies about its length: at byte {file.tell()} of '
+          f'{size}, {length} bytes of {name!r} should follow'
+        )
+      file.seek(end + length % 2)
+      if name == samples:
+        rest = file.read(4)
+        if rest and not rest.strip(b'\0').isascii():
+          raise ValueError(
+            f'it lies about its length: after its {length} bytes of samples '
+            'there is more, and that is no chunk'
+          )
+        return
+
+
 def _unknown_error(files: list[str], folder: pathlib.Path) -> ValueError:
   return ValueError(
     f"In {len(files)} files of '{folder}' no pitch can be heard, such as "
@@ -263,6 +305,7 @@ def _read_table(path: pathlib.Path) -> dict[str, Labels]:
 
 def _parse_table(path: pathlib.Path) -> dict[str, Labels]:
   labels = {}
+  reading.expect_plain_file(path)
   with path.open(encoding='utf-8-sig', newline='') as file:
     reader = csv.DictReader(file)
     columns = set(reader.fieldnames or ())

@@ -145,6 +145,42 @@ def test_no_wav(tmp_path):
     note.read()
 
 
+@pytest.mark.parametrize('suffix', ['wav', 'aiff', 'flac'])
+def test_a_file_cut_in_the_middle_is_damaged(tmp_path, suffix):
+  path = tmp_path / f'a-60-1.{suffix}'
+  noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32_000)
+  soundfile.write(path, noise, 16_000)
+  assert len(audio_files.read_audio_file(path).audio) == 32_000
+  content = path.read_bytes()
+  for kept in (0.2, 0.5, 0.99):
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ValueError, match=r'cut off|cannot be read'):
+      audio_files.read_audio_file(path)
+
+
+def test_a_wav_that_lies_about_its_length_is_damaged(tmp_path):
+  path = tmp_path / 'a-60-1.wav'
+  noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
+  soundfile.write(path, noise, 16_000, subtype='PCM_16')
+  content = path.read_bytes()
+  place = content.index(b'data') + 4
+  for length in (2**32 - 1, 16_002, 8000, 0):
+    lie = length.to_bytes(4, 'little')
+    path.write_bytes(content[:place] + lie + content[place + 4 :])
+    with pytest.raises(ValueError, match='lies about its length'):
+      audio_files.read_audio_file(path)
+  # What follows the samples may be a chunk of anything.
+  path.write_bytes(content + b'LIST\x04\0\0\0abcd')
+  assert len(audio_files.read_audio_file(path).audio) == 8000
+
+
+def test_a_table_that_is_a_folder(tmp_path):
+  write(tmp_path / 'a-60-1.wav')
+  (tmp_path / 'notes.csv').mkdir()
+  with pytest.raises(OSError, match=r"notes.csv' is a folder where a file"):
+    audio_files.open_wav_folder(tmp_path)
+
+
 def test_json_folder(note_folders, fabricated_notes, monkeypatch):
   monkeypatch.setattr(audio_files, '_JSON_CHUNK', 100)
   source = audio_files.open_json_folder(note_folders / 'json' / 'nsynth-train')

@@ -180,6 +180,25 @@ def test_defaults_are_those_of_2017():
   assert sizes == (512, 512, 16)
 
 
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('width=0', 'width=0: expected more than 0'),
+    ('width=10000000', 'at most 65,536'),
+    ('width=65536', 'Training with width=65536.* GB of memory'),
+    ('num_layers=100000', 'at most 1,000'),
+    ('num_stages=1000', 'num_stages=1000: .* at most 16'),
+    ('learning_rate=nan', 'learning_rate=nan: expected more than 0'),
+    ('learning_rate=inf', 'learning_rate=inf: expected more than 0'),
+    (f'num_steps={10**25}', 'at most 1,000,000,000'),
+    ('crop_length=100', 'a multiple of ae_hop_length'),
+  ],
+)
+def test_values_that_make_no_training_are_refused(text, message):
+  with pytest.raises(ValueError, match=message):
+    runs.check_hparams(runs.default_hps().parse(text))
+
+
 def test_non_finite_cost(eager, embedded, tmp_path):
   hps = tiny_hps('learning_rate=1e38')
   with pytest.raises(
