@@ -25,6 +25,7 @@ def main(argv):
   if run.obey_flags():
     return
   run.default_run(local=True, exp_name='default_local')
+  # run.pretrained(local=True, data_dir='data/dense')
   # run.short_test(local=True)
   # run.short_test_borg(local=False)
   # run.overfit(local=False)

@@ -4,9 +4,10 @@ Examples:
   python synthesize.py --run_dir=logs/default_local
   python synthesize.py --run_dir=logs/default_local --num_notes=50 --greedy=mean
   python synthesize.py --run_dir=logs/default_local --num_notes=0 \
-    --pitches=48,60,72 --temperature=0.7 --temperature_2=0.2 --seed=1
-  python synthesize.py --run_dir=logs/default_local --interpolate=12,80 \
-    --combine=12,80,97 --sweep=12 --num_given=30 --gap=40,70
+    --pitches=C3,F#4,72 --temperature=0.7 --temperature_2=0.2 --seed=1
+  python synthesize.py --run_dir=logs/default_local \
+    --interpolate="koto C4, violin C4" --combine=12,80,97 --sweep="koto C4" \
+    --num_given=30 --gap=40,70
 
 Held-out notes are reconstructed, and a new note is sampled for each pitch. The
 files go to run_dir/synthesis; index.html shows them, summary.json lists them.

@@ -5,6 +5,7 @@ from .model.tf1_checkpoint import (
   restore_tf1_checkpoint as restore_tf1_checkpoint,
 )
 from .training.trained_run import Run as Run
+from .training.trained_run import load_pretrained as load_pretrained
 from .training.trained_run import load_run as load_run
 
 __version__: str

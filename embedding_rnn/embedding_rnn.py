@@ -81,6 +81,10 @@ class Costs(NamedTuple):
   kl_cost: tf.Tensor
   raw_kl: tf.Tensor
 
+  def __repr__(self):
+    values = (f'{k}={_shown(v)}' for k, v in self._asdict().items())
+    return f'Costs({", ".join(values)})'
+
 
 class Model(keras.Model):
   """The Embedding RNN.
@@ -275,6 +279,21 @@ class Model(keras.Model):
       ValueError: for inputs of another width, or a missing pitch or z.
     """
     return self._predict(inputs, pitches, z, seed)[0]
+
+  def free_running_mean(self, frames: tf.Tensor, pitches: Any, z: Any) -> Any:
+    """What greedy sampling gives, at once, `[B, T, W]`; see `hears_frames`.
+
+    Args:
+      frames: `[B, T, W]`; only their shape counts.
+      pitches: one-hot `[B, 128]`.
+      z: `[B, Z]`.
+    """
+    return self._predict(tf.zeros_like(frames), pitches, z)[1]
+
+  @property
+  def hears_frames(self) -> bool:
+    """Whether the RNN is fed the frames before, not z and pitch alone."""
+    return self.heard_width > 0
 
   def _predict(self, inputs, pitches=None, z=None, seed=None):
     """-> mixtures, and their means as they are before errors move them."""
@@ -486,7 +505,7 @@ class Model(keras.Model):
   @tf.autograph.experimental.do_not_convert
   def call(self, inputs, training=False):
     """Mixtures of `(batch [B, T + 1, W], pitches [B, 128])`, z at its mean."""
-    batch, pitches = inputs
+    batch, pitches = self._pair(inputs)
     z = self.encode(batch[:, 1:]).z if self.conditional else None
     return self.predict_mixture(batch[:, :-1], pitches, z)
 
@@ -535,7 +554,7 @@ class Model(keras.Model):
   @tf.autograph.experimental.do_not_convert
   def train_step(self, data):
     """One optimiser step; hps.trial is the seed."""
-    batch, pitches = data[:2]
+    batch, pitches = self._pair(data)
     costs, grads = self.gradients_at_step(
       batch, pitches, self.hps.trial, self.optimizer.iterations
     )
@@ -556,8 +575,55 @@ class Model(keras.Model):
   @tf.autograph.experimental.do_not_convert
   def test_step(self, data):
     """Costs of a batch, z at its mean."""
-    batch, pitches = data[:2]
+    batch, pitches = self._pair(data)
     return self.compute_costs(batch, pitches)._asdict()
+
+  @tf.autograph.experimental.do_not_convert
+  def predict_step(self, data):
+    """As `call`, of arrays `(batch, pitches)` or of a data set for training."""
+    return self(self._pair(data), training=False)
+
+  def _pair(self, data):
+    """-> batch, pitches; ValueError for anything else."""
+    if isinstance(data, tuple) and len(data) == 1:
+      (data,) = data  # so Keras gives `predict((batch, pitches))`
+    if isinstance(data, (tuple, list)) and len(data) > 1:
+      return data[:2]
+    raise ValueError(
+      f'{_described(data)}: expected a pair (batch, pitches), frames '
+      f'[B, T + 1, {self.width}], a zero frame before the note, and one-hots '
+      f'[B, {self.condition_size}]. New notes are made by sample().'
+    )
+
+  def get_config(self):
+    """What `from_config` makes the same model of, with fresh weights."""
+    return {
+      'name': self.name,
+      'hps': self.hps.values(),
+      'precision': self.precision,
+    }
+
+  @classmethod
+  def from_config(cls, config, custom_objects=None):
+    """The model of a `get_config`; hyperparameters it lacks are the default."""
+    del custom_objects
+    hps = default_hps()
+    for name, value in config['hps'].items():
+      hps.set_hparam(name, value)
+    return cls(hps, config['precision'], name=config['name'])
+
+  def save(self, filepath, *args, **kwargs):
+    """Refused: see the error for what to do instead."""
+    raise NotImplementedError(
+      f'{filepath}: a Model is not saved whole. embedding_rnn.export writes a '
+      'trained run as a SavedModel, to be used without this package; '
+      'save_weights() keeps weights alone, for load_weights().'
+    )
+
+  def __repr__(self):
+    shown = ('model', 'rnn_size', 'z_size')
+    values = ', '.join(f'{name}={self.hps.get(name)}' for name in shown)
+    return f'<Model {self.name}: {values}, {self.count_params():,} weights>'
 
 
 def _linear(width, size, name):
@@ -589,6 +655,23 @@ def _fold(seed, number):
 def _shape(x):
   """The sizes of a tensor: ints, or tensors where they are not known yet."""
   return list(keras.ops.shape(x))
+
+
+def _shown(value):
+  """A number with four digits; whatever has no value yet as it is."""
+  try:
+    return f'{float(value):.4g}'
+  except (TypeError, ValueError):
+    return repr(value)
+
+
+def _described(data):
+  """What was given in place of a pair, in few words."""
+  shape = getattr(data, 'shape', None)
+  if shape is not None:
+    return f'an array of shape {tuple(shape)}'
+  is_sequence = isinstance(data, (tuple, list))
+  return f'{type(data).__name__}' + (f' of {len(data)}' if is_sequence else '')
 
 
 def _frames(frames, width):

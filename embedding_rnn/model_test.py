@@ -1,5 +1,7 @@
 """The model beyond the golden numbers: options, errors, Keras, sampling."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 
 import embedding_rnn
 from embedding_rnn import embedding_rnn as model_lib
-from embedding_rnn.model import schedules
+from embedding_rnn.model import latents, schedules
 
 TINY = (
   'rnn_size=8,enc_rnn_size=6,z_size=3,num_mixture=2,seq_width=4,max_seq_len=7,'
@@ -166,6 +168,65 @@ def test_fit_and_evaluate_as_a_keras_model():
   assert mix.mean.shape == (B, T, W, 2)
 
 
+def test_predict_takes_arrays_or_what_fit_takes(model):
+  batch, pitches = make_batch()
+  expected = model.predict_mixture(
+    batch[:, :-1], pitches, model.encode(batch[:, 1:]).z
+  )
+  arrays = model.predict((batch, pitches), verbose=0)
+  data = tf.data.Dataset.from_tensors((batch, pitches))
+  for made in (arrays, model.predict(data, verbose=0), model((batch, pitches))):
+    np.testing.assert_allclose(made.mean, expected.mean, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('data', 'message'),
+  [
+    (make_batch()[0], r'array of shape \((5|None), 8, 4\): expected a pair'),
+    ([make_batch()[0]], '(list|tuple) of 1: expected a pair'),
+    ({'batch': make_batch()[0]}, 'dict: expected a pair'),
+  ],
+)
+def test_anything_but_a_pair_is_refused(model, data, message):
+  other = make_model()
+  other.compile('sgd')
+  for call in (model.predict, other.fit, other.evaluate):
+    with pytest.raises(ValueError, match=rf'{message} \(batch, pitches\)'):
+      call(data, verbose=0)
+
+
+def test_a_model_of_a_config_has_the_same_weights(model):
+  config = json.loads(json.dumps(make_model('model=layer_norm').get_config()))
+  del config['hps']['mix_prob']  # as of an older version
+  made = embedding_rnn.Model.from_config(config)
+  assert made.hps == make_model('model=layer_norm').hps
+  config = make_model().get_config()
+  same = embedding_rnn.Model.from_config(config)
+  same.set_weights(model.get_weights())
+  pair = make_batch()
+  assert same.name == config['name']
+  np.testing.assert_array_equal(same(pair).mean, model(pair).mean)
+
+
+def test_a_model_is_exported_not_saved(model, tmp_path):
+  with pytest.raises(NotImplementedError, match=r'embedding_rnn\.export'):
+    model.save(tmp_path / 'model.keras')
+  assert not list(tmp_path.iterdir())
+
+
+def test_models_and_costs_show_themselves(model):
+  number = sum(weight.shape.num_elements() for weight in model.weights)
+  assert f'rnn_size=8, z_size=3, {number:,} weights' in repr(model)
+  costs = model.compute_costs(*make_batch())
+  assert repr(costs).startswith(f'Costs(cost={costs.cost.numpy():.4g}, r_cost=')
+
+  @tf.function
+  def in_a_graph(batch, pitches):
+    assert 'Tensor' in repr(model.compute_costs(batch, pitches))
+
+  in_a_graph(*make_batch())
+
+
 def test_fit_with_another_optimizer():
   model = make_model()
   model.compile('sgd')
@@ -226,3 +287,40 @@ def test_sampling_refuses(model, arguments):
     match=next(reversed(arguments)) if len(arguments) > 1 else 'pitches',
   ):
     model.sample(**arguments)
+
+
+DEAF = 'frames_per_step=3,feedback_keep_prob=0,error_order=1'
+
+
+def test_refining_is_adam_that_keeps_each_note_s_best():
+  model = make_model(DEAF)
+  batch, pitches = make_batch()
+  frames = batch[:, 1:]
+  start = tf.constant(np.random.default_rng(2).normal(size=[B, 3]), tf.float32)
+
+  z, optimizer = tf.Variable(start), keras.optimizers.Adam(0.06, 0.9, 0.99)
+  errors, path = [], []
+  for _ in range(21):
+    with tf.GradientTape() as tape:
+      made = model.free_running_mean(frames, pitches, z)
+      error = tf.reduce_mean(tf.square(frames - made), axis=[1, 2])
+    errors.append(error.numpy())
+    path.append(z.numpy())
+    optimizer.apply_gradients([(tape.gradient(error, z), z)])
+  best = np.argmin(errors, axis=0)
+  assert best.max() > 0
+
+  refined = latents.refine(model, frames, pitches, start)
+  expected = np.array(path)[best, np.arange(B)]
+  np.testing.assert_allclose(refined, expected, atol=1e-4)
+  alone = latents.refine(model, frames[2:3], pitches[2:3], start[2:3])
+  np.testing.assert_allclose(alone[0], refined[2], atol=1e-5)
+
+
+def test_the_free_running_mean_is_what_greedy_sampling_gives():
+  model = make_model(DEAF)
+  batch, pitches = make_batch()
+  z = model.encode(batch[:, 1:]).z
+  made = model.free_running_mean(tf.zeros([B, T, W]), pitches, z)
+  greedy = model.sample(pitches, z, greedy='mean')
+  np.testing.assert_allclose(made, greedy, atol=1e-6)

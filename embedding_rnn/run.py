@@ -29,7 +29,11 @@ from embedding_rnn.experiments import (
   worker,
 )
 from embedding_rnn.experiments.resources import Resources
-from embedding_rnn.model.hparams import HParams, check_hparams
+from embedding_rnn.model.hparams import (
+  HParams,
+  check_hparams,
+  names_that_shape,
+)
 from embedding_rnn.nsynth import codec
 from embedding_rnn.training.checkpoints import is_run
 from embedding_rnn.utils import cli, dataclass_flags
@@ -167,6 +171,11 @@ def default_run(
   what is measured of both on held-out notes is shown; and some held-out notes
   are reconstructed, and new ones sampled, to audio and figures.
 
+  With a checkpoint_path that is a run's, or 'pretrained', the model has that
+  one's sizes and is fine-tuned: fewer and smaller steps, and no unconditional
+  model beside it. Where there are fewer notes to train on than in a batch, the
+  batch is all of them.
+
   Args:
     local: on this machine; a cluster only trains the two models.
     exp_name: name of the run's folder in log_root; the unconditional model's
@@ -178,9 +187,13 @@ def default_run(
     FileExistsError: if there is such a run and `resume` is not set.
   """
   start, chosen = time.monotonic(), _choose(options)
-  hps, baseline = grids.plan_runs('default_run', hparam=chosen.hparam).values()
+  tuning = _fine_tuning(chosen)
+  overrides = tuning | _batch_that_fits(chosen)
+  hps, baseline = grids.plan_runs(
+    'default_run', hparam=chosen.hparam, overrides=overrides
+  ).values()
   plan = {exp_name: hps}
-  if not hps.unconditional:
+  if not (tuning or hps.unconditional):
     plan[exp_name + grids.UNCONDITIONAL] = baseline
   plan = prepare(plan, local, chosen, skip_finished=not local)
   if plan and not local:
@@ -189,6 +202,35 @@ def default_run(
     runs = [_train_here(name, hps, chosen) for name, hps in plan.items()]
     _evaluate_and_synthesize(chosen, *runs)
     _log_time(start, chosen)
+
+
+def _fine_tuning(options: Options) -> dict[str, Any]:
+  """Hyperparameters to go on with the weights of a run; {} if it is none."""
+  if options.checkpoint_path is None:
+    return {}
+  from embedding_rnn.training.training import find_start
+
+  start = find_start(options.checkpoint_path)
+  if start is None:
+    return {}
+  names = names_that_shape('model')
+  return {name: start.hps.get(name) for name in names} | grids.FINE_TUNING
+
+
+def _batch_that_fits(options: Options) -> dict[str, Any]:
+  """A smaller batch_size if there are few notes; {} if there are enough."""
+  hps, _ = grids.plan_runs('default_run', hparam=options.hparam).values()
+  folder = pathlib.Path(options.data_dir)
+  if not (folder / hps.data_set).is_file():
+    return {}  # the embedded notes, or to be refused later
+  from embedding_rnn.data.dataset import open_dataset
+  from embedding_rnn.training.training import SPLIT_SEED
+
+  dataset = open_dataset(
+    folder, hps.copy().override_from_dict({'batch_size': 1}), SPLIT_SEED
+  )
+  number = len(dataset.rows['train'])
+  return {'batch_size': number} if number < hps.batch_size else {}
 
 
 def launch(
@@ -232,6 +274,7 @@ def launch(
       train(run_name, hps)
 
 
+pretrained = functools.partial(launch, 'pretrained')
 short_test = functools.partial(launch, 'short_test')
 short_test_borg = functools.partial(launch, 'short_test_borg')
 overfit = functools.partial(launch, 'overfit')
@@ -348,7 +391,7 @@ def _evaluate_and_synthesize(
   tables.write_metrics(run.folder, metrics)
   logging.info('%s', tables.format_metrics(metrics))
   num_notes = 0
-  if unconditional_run:
+  if run.model.conditional:
     num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
   output_dir = pathlib.Path(run.folder) / 'synthesis'
   summary = synthesis.synthesize(

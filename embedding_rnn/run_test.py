@@ -16,6 +16,7 @@ from embedding_rnn.conftest import TINY
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.experiments import grids, submission
 from embedding_rnn.experiments.resources import Resources
+from embedding_rnn.model.hparams import names_that_shape
 from embedding_rnn.training import checkpoints, progress, training
 
 
@@ -101,6 +102,38 @@ def test_hparam_flag_wins_over_the_experiment(flags, trained, tiny_data_dir):
     'precision': 'float32',
     'deterministic_ops': False,
   }
+
+
+def test_a_run_to_start_from_gives_its_sizes(
+  flags, trained, tmp_path, tiny_data_dir, monkeypatch
+):
+  start = tmp_path / 'start'
+  hps = embedding_rnn.default_hps().parse(TINY)
+  _fabricate(start, hps, 4)
+  flags(
+    f'--checkpoint_path={start}',
+    '--hparam=num_steps=9,batch_size=4',
+    data_dir=tiny_data_dir,
+  )
+  monkeypatch.setattr(run, '_evaluate_and_synthesize', lambda *_: None)
+  run.default_run(local=True)
+  ((name, tuned, settings),) = trained
+  assert name == 'default_local'
+  assert settings['checkpoint_path'] == str(start)
+  for shaping in names_that_shape('model'):
+    assert tuned.get(shaping) == hps.get(shaping), shaping
+  rate = grids.FINE_TUNING['learning_rate']
+  assert (tuned.num_steps, tuned.learning_rate) == (9, rate)
+
+
+def test_a_batch_fits_few_notes(flags, trained, tiny_data_dir, monkeypatch):
+  monkeypatch.setattr(run, '_evaluate_and_synthesize', lambda *_: None)
+  flags(data_dir=tiny_data_dir)
+  run.default_run(local=True)
+  assert [hps.batch_size for _, hps, _ in trained] == [12, 12]
+  trained.clear()
+  run.default_run(local=True, hparam='batch_size=7')
+  assert [hps.batch_size for _, hps, _ in trained] == [7, 7]
 
 
 def test_short_test_is_a_hundred_steps_with_pca(flags, trained, tiny_data_dir):

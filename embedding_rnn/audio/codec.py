@@ -22,6 +22,7 @@ from embedding_rnn.audio import (
   harmonic_synthesis,
   harmonics,
 )
+from embedding_rnn.audio.pitches import to_midi
 
 _WEIGHTS = pathlib.Path(__file__).with_name('codec_weights.npz')
 
@@ -59,7 +60,8 @@ class Codec(abc.ABC):
     Args:
       audio: [B, samples] in -1..1, or one note [samples]. Padded with zeros to
         a whole number of hops.
-      midi_pitch: [B] integers in 0..127, or one for a single note.
+      midi_pitch: [B] integers in 0..127, or one for a single note; or names,
+        as 'C4'.
 
     Returns:
       [B, frames, num_channels] float32, or [frames, num_channels].
@@ -90,7 +92,7 @@ class Codec(abc.ABC):
     Args:
       frames: [B, T, num_channels], or one note [T, num_channels]; any finite
         values, whether encoded or made up.
-      midi_pitch: [B] integers in 0..127, or one for a single note.
+      midi_pitch: as of `encode`.
 
     Returns:
       [B, T * hop_length] float32 in -1..1, or [T * hop_length].
@@ -229,7 +231,7 @@ def frames_to_features(
 def _check_pitches(
   midi_pitch: npt.ArrayLike, num_notes: int, single: bool
 ) -> np.ndarray:
-  pitches = np.asarray(midi_pitch)
+  pitches = to_midi(midi_pitch)
   expected = () if single else (num_notes,)
   if pitches.shape != expected:
     raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from embedding_rnn.audio.pitches import to_midi
 from embedding_rnn.model.hparams import NUM_VELOCITIES, HParams
 
 DEFAULT_VELOCITY = 100  # one of NSynth's five
@@ -84,12 +85,12 @@ def split_conditions(
   """Pitches and velocities, which may stand behind pitches.
 
   Args:
-    pitches: as of `one_hots`; or one-hots of pitches and then of velocities,
-      `[N, 256]`, as those of `NoteDataset.notes`.
+    pitches: as of `one_hots`, or names as 'C4'; or one-hots of pitches and then
+      of velocities, `[N, 256]`, as those of `NoteDataset.notes`.
     velocity: likewise; if None, what stands behind the pitches.
     hps: of the model.
   """
-  pitches, size = np.asarray(pitches), hps.context_vec_size
+  pitches, size = to_midi(pitches), hps.context_vec_size
   if pitches.shape[1:] != (size + NUM_VELOCITIES,):
     return pitches, velocity
   behind = pitches[:, size:]
@@ -124,3 +125,11 @@ def conditions(
   velocity = DEFAULT_VELOCITY if velocity is None else velocity
   more = one_hots(velocity, NUM_VELOCITIES, len(result), 'velocities')
   return np.concatenate([result, more], axis=1)
+
+
+def pitch_numbers(
+  pitches: npt.ArrayLike, hps: HParams, num_notes: int
+) -> np.ndarray:
+  """MIDI numbers `[num_notes]` of pitches as of `split_conditions`."""
+  pitches, _ = split_conditions(pitches, None, hps)
+  return one_hots(pitches, hps.context_vec_size, num_notes).argmax(axis=1)

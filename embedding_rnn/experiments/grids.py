@@ -1,4 +1,4 @@
-"""The named experiments of 2017, as data: what each run is called and changes.
+"""The named experiments as data: what each run is called and changes.
 
 An experiment is one or more grids over what it overrides of `default_hps()`.
 """
@@ -104,6 +104,29 @@ _DEFAULT_BASELINE = {
   'decay_rate': math.exp(-5 / _BASELINE_STEPS),
 }
 
+# The model that the package carries: larger, and trained for hours on the notes
+# of `make_notes --dense`.
+_PRETRAINED_STEPS = 40_000
+_PRETRAINED = {
+  **_DEFAULT_RUN,
+  'rnn_size': 384,
+  'enc_rnn_size': 128,
+  'batch_size': 64,
+  'num_steps': _PRETRAINED_STEPS,
+  'save_every': 4000,
+  'decay_rate': math.exp(-5 / _PRETRAINED_STEPS),
+}
+
+# What default_run changes if it starts from another run's weights.
+_FINE_TUNING_STEPS = 1500
+FINE_TUNING = {
+  'num_steps': _FINE_TUNING_STEPS,
+  'save_every': 250,
+  'learning_rate': 0.004,
+  'decay_rate': math.exp(-5 / _FINE_TUNING_STEPS),
+  'min_learning_rate': 0.00008,
+}
+
 _BLOG_13 = {
   'rnn_size': 1024,
   'model': 'layer_norm',
@@ -125,6 +148,7 @@ EXPERIMENTS: Mapping[str, Sequence[Grid]] = {
     Grid('default_local', **_DEFAULT_RUN),
     Grid(f'default_local{UNCONDITIONAL}', **_DEFAULT_BASELINE),
   ),
+  'pretrained': (Grid('pretrained', **_PRETRAINED),),
   'short_test': (
     Grid('short_test', num_steps=100, save_every=100, pca_dim_reduce=1),
   ),
@@ -210,7 +234,10 @@ def is_sweep(name: str) -> bool:
 
 
 def plan_runs(
-  name: str, run_all: bool = False, hparam: str = ''
+  name: str,
+  run_all: bool = False,
+  hparam: str = '',
+  overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, HParams]:
   """The runs of an experiment.
 
@@ -219,6 +246,7 @@ def plan_runs(
     run_all: the whole sweep, not only one point of it.
     hparam: hyperparameters as name=value,name=value, for all runs. They
       override what the experiment does, but for what a run's name tells.
+    overrides: the same as values by name; hparam overrides these, too.
 
   Returns:
     The hyperparameters of each run, by its name.
@@ -236,7 +264,7 @@ def plan_runs(
     for point in grid.points(run_all):
       hps = default_hps().override_from_dict(point)
       run_name = grid.run_name.format(**hps.values())
-      hps.parse(hparam)
+      hps.override_from_dict(overrides or {}).parse(hparam)
       if grid.run_name.format(**hps.values()) != run_name:
         raise ValueError(
           f'--hparam={hparam} would change what the name of {run_name!r} '

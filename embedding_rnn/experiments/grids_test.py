@@ -27,6 +27,7 @@ def _names(pattern, *values):
   ('name', 'run_names'),
   [
     ('default_run', ['default_local', 'default_local_unconditional']),
+    ('pretrained', ['pretrained']),
     ('short_test', ['short_test']),
     ('short_test_borg', ['short_test']),
     ('overfit', ['overfit_test']),

@@ -45,7 +45,9 @@ class Settings:
   seed: int = option(0, 'Of the weights, the batches and the samples.')
   checkpoint_path: str | None = option(
     None,
-    'A run folder or a 2017 checkpoint whose weights training starts from.',
+    'A run folder or a 2017 checkpoint whose weights training starts from, or '
+    'pretrained: the run in the package. default_run then has the sizes of '
+    'that run, and fine-tunes it.',
   )
   precision: str = option(
     'float32',

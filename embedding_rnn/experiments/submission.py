@@ -48,7 +48,7 @@ def is_finished(run_name: str, hps: HParams, settings: Settings) -> bool:
         checkpoints.RunFiles(run.hps, None, run.info),
         hps,
         settings.seed,
-        path and os.path.abspath(path),
+        checkpoints.absolute_path(path),
         settings.precision,
       )
     except ValueError as error:
@@ -133,7 +133,7 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     settings,
     data_dir=os.path.abspath(settings.data_dir),
     log_root=os.path.abspath(settings.log_root),
-    checkpoint_path=path and os.path.abspath(path),
+    checkpoint_path=checkpoints.absolute_path(path),
   )
 
 

@@ -8,6 +8,7 @@ from .components import components_figure as components_figure
 from .errors import errors_figure as errors_figure
 from .likelihood import likelihood_figure as likelihood_figure
 from .notes import note_figure as note_figure
+from .notes import notes_figure as notes_figure
 from .notes import overview_figure as overview_figure
 from .notes import sample_figure as sample_figure
 from .rainbow import rainbowgram as rainbowgram

@@ -198,6 +198,65 @@ def overview_figure(
   return figure
 
 
+def notes_figure(
+  frames: Sequence[np.ndarray],
+  audios: Sequence[np.ndarray] | None = None,
+  *,
+  names: Sequence[str],
+  title: str = '',
+  sample_rate: int = harmonics.SAMPLE_RATE,
+  hop_length: int = harmonics.HOP_LENGTH,
+) -> Figure:
+  """Notes side by side: frames, and below them spectrograms, on one scale each.
+
+  Args:
+    frames: N times `[T, W]`.
+    audios: N times `[samples]`; None for frames alone.
+    names: N of them, one above each note.
+    title: above all.
+    sample_rate: of the audio, in Hz.
+    hop_length: samples to a frame.
+
+  Raises:
+    ValueError: the arrays do not belong together, something is not finite, or
+      there is no note.
+  """
+  num_sounds = len(names) if audios is None else len(audios)
+  if not num_sounds == len(names) == len(frames) > 0:
+    raise ValueError(
+      f'{len(frames)} notes, {num_sounds} sounds and {len(names)} names: '
+      'expected as many of each, and at least one.'
+    )
+  frames = [drawing.check_frames(x, f'note {i}') for i, x in enumerate(frames)]
+  figure = drawing.make_figure(
+    max(6.0, 2.0 + 2.0 * len(names)), 7.0 if audios else 4.0, title
+  )
+  axes = drawing.add_panels(
+    figure,
+    2 if audios else 1,
+    len(names),
+    left=0.85,
+    right=_BAR_MARGIN,
+    gap_x=0.15,
+    gap_y=0.15,
+    sharex=True,
+    sharey='row',
+  )
+  _draw_frames(figure, axes[0], frames, hop_length / sample_rate)
+  for ax, name in zip(axes[0], names, strict=True):
+    drawing.set_title(ax, name)
+  axes[0, 0].set_ylabel('channel')
+  drawing.add_time_label(figure, axes[-1])
+  if audios:
+    sounds = [
+      drawing.check_audio(x, f'audio {i}') for i, x in enumerate(audios)
+    ]
+    image = spectra.draw_spectrograms(axes[1], sounds, sample_rate)
+    axes[1, 0].set_ylabel(spectra.FREQUENCY_LABEL)
+    drawing.add_colour_bar(figure, image, axes[1], spectra.DECIBEL_LABEL)
+  return figure
+
+
 def _draw_frames_band(
   figure: Figure,
   num_bands: int,

@@ -146,3 +146,21 @@ def test_figures_of_equal_input_are_equal():
     for _ in range(2)
   )
   np.testing.assert_array_equal(first, second)
+
+
+def test_notes_figure_has_a_column_for_each_note():
+  frames = _frames(3)
+  figure = figures.notes_figure(
+    list(frames), [sine(220), sine(440), sine(880)], names=['a', 'b', 'c']
+  )
+  top, bottom = figure.axes[:3], figure.axes[3:6]
+  assert [ax.get_title() for ax in top] == ['a', 'b', 'c']
+  for ax, note in zip(top, frames, strict=True):
+    np.testing.assert_array_equal(ax.images[0].get_array().T, note)
+  for axes in (top, bottom):
+    assert len({ax.images[0].get_clim() for ax in axes}) == 1
+  loudest = [ax.images[0].get_array().mean(axis=1).argmax() for ax in bottom]
+  assert loudest == sorted(set(loudest)), 'higher notes are not drawn higher'
+  assert len(figures.notes_figure(frames, names=['', '', '']).axes) == 4
+  with pytest.raises(ValueError, match='3 notes, 1 sounds and 3 names'):
+    figures.notes_figure(frames, [sine(220)], names=['', '', ''])

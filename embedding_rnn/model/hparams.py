@@ -233,7 +233,13 @@ class HParams:
     return str(sorted(self.values().items()))
 
   def __repr__(self):
-    return f'{type(self).__name__}({self})'
+    values = self.values()
+    defaults = {h.name: h.default for h in HYPERPARAMETERS}
+    if values.keys() != defaults.keys():
+      return f'{type(self).__name__}({self})'
+    others = [(k, v) for k, v in values.items() if v != defaults[k]]
+    text = ','.join(f'{name}={value}' for name, value in others)
+    return 'default_hps()' + (f'.parse({text!r})' if text else '')
 
   def _fail_unknown(self, name: str, text: str | None = None) -> NoReturn:
     near = difflib.get_close_matches(str(name), self._types, n=1)

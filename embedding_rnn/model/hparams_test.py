@@ -331,6 +331,15 @@ def test_str_is_sorted():
   assert repr(hps) == "HParams([('a', 1), ('b', 'x')])"
 
 
+def test_repr_makes_the_same_again():
+  hps = hparams.default_hps()
+  assert repr(hps) == 'default_hps()'
+  hps.parse('rnn_size=12,model=hyper,learning_rate=1e-5')
+  assert len(repr(hps)) < 80
+  names = {'default_hps': hparams.default_hps}
+  assert eval(repr(hps), names) == hps
+
+
 def test_declarations():
   names = [h.name for h in hparams.HYPERPARAMETERS]
   assert len(set(names)) == len(names)

@@ -12,11 +12,17 @@ are not near N(0, I), as with no_sample_vae, 'straight' is the natural way
 between two of them.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 _KINDS = ('spherical', 'straight')
 _PARALLEL = 1e-6  # radians from 0 or pi
+# Of the gradient descent on latents (Adam), in which their scale is about 1.
+_NUM_REFINEMENTS, _REFINEMENT_RATE = 20, 0.06
+_DECAYS, _EPSILON = (0.9, 0.99), 1e-7
 
 
 def interpolate(
@@ -84,6 +90,61 @@ def analogy(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> np.ndarray:
   """
   a, b, c = _check_latents(a, b, c)
   return (a - b + c).astype(np.float32)
+
+
+def refine(model: Any, frames: Any, pitches: Any, z: Any) -> tf.Tensor:
+  """Latents that are nearer to their notes than those of an encoder.
+
+  The encoder's latent is where gradient descent on the squared error begins
+  (semi-amortised inference: Kim et al., arXiv 1802.02550). The weights stay as
+  they are, and so does the size of the latent. Each note keeps the best of the
+  latents on its way, and depends on no other.
+
+  Args:
+    model: an embedding_rnn.Model that hears no frames, so that a note is a
+      function of z and pitch.
+    frames: `[B, T, W]` in the model's format.
+    pitches: one-hots `[B, 128]`.
+    z: `[B, Z]`, to start from.
+
+  Returns:
+    `[B, Z]`.
+  """
+
+  def error_and_gradient(z):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(z)
+      made = model.free_running_mean(frames, pitches, z)
+      error = tf.reduce_mean(tf.square(frames - made), axis=[1, 2])
+    return error, tape.gradient(error, z)
+
+  def better(error, z, best_error, best_z):
+    is_better = error < best_error
+    return (
+      tf.where(is_better, error, best_error),
+      tf.where(is_better[:, None], z, best_z),
+    )
+
+  def body(i, z, first, second, best_error, best_z):
+    error, gradient = error_and_gradient(z)
+    best_error, best_z = better(error, z, best_error, best_z)
+    steps = tf.cast(i + 1, z.dtype)
+    first = _DECAYS[0] * first + (1 - _DECAYS[0]) * gradient
+    second = _DECAYS[1] * second + (1 - _DECAYS[1]) * tf.square(gradient)
+    unbiased = tf.sqrt(1 - _DECAYS[1] ** steps) / (1 - _DECAYS[0] ** steps)
+    z -= _REFINEMENT_RATE * unbiased * first / (tf.sqrt(second) + _EPSILON)
+    return i + 1, z, first, second, best_error, best_z
+
+  zeros, best_error = tf.zeros_like(z), tf.fill([tf.shape(z)[0]], np.inf)
+  _, last_z, _, _, best_error, best_z = tf.while_loop(
+    lambda i, *_: i < _NUM_REFINEMENTS,
+    body,
+    (0, z, zeros, zeros, best_error, z),
+    maximum_iterations=_NUM_REFINEMENTS,
+  )
+  made = model.free_running_mean(frames, pitches, last_z)
+  error = tf.reduce_mean(tf.square(frames - made), axis=[1, 2])
+  return better(error, last_z, best_error, best_z)[1]
 
 
 def _turn(start, end, t):

@@ -10,9 +10,9 @@ A source is a folder of audio files, NSynth's json and wav folder, a file or
 folder of its TFRecords, or tfds:nsynth. The pitch and velocity of an audio file
 are in its name, such as keyboard_acoustic_004-060-025.wav, or in a table
 notes.csv in the folder, with the columns file, pitch and velocity (and as you
-like instrument, family and split). Audio of any rate is resampled, several
-channels are mixed down, and what is longer than 4 s is cut; report.csv names
-all notes that were cut, padded or skipped.
+like instrument, family and split); else the pitch is heard. Audio of any rate
+is resampled, several channels are mixed down, and what is longer than 4 s is
+cut; report.csv names all notes that were cut, padded or skipped.
 
 The command may be stopped at any time; given again, it goes on. Given several
 times at once, on any machines that see the folder, it shares the work.
@@ -28,6 +28,7 @@ from absl import app, flags, logging
 from embedding_rnn.data.preparation import encoding, recordings
 from embedding_rnn.data.preparation.sources import open_source
 from embedding_rnn.nsynth import codec
+from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import cli
 
 
@@ -70,9 +71,19 @@ def main(argv: list[str]) -> None:
     num_processes=args.processes,
   )
   logging.info('%s', _format_counts(result['counts']))
-  logging.info(
-    'Train with: python run.py --data_dir=%s', os.path.abspath(args.output_dir)
+  folder = os.path.abspath(args.output_dir)
+  command = (
+    f'python run.py --data_dir={folder} '
+    f'--log_root={os.path.join("logs", os.path.basename(folder))}'
   )
+  logging.info('Train with: %s', command)
+  if args.codec == 'harmonic':
+    logging.info(
+      'or start from the run in the package, better with few notes: '
+      '%s --checkpoint_path=%s',
+      command,
+      checkpoints.PRETRAINED,
+    )
 
 
 def _format_counts(counts: dict[str, Any]) -> str:

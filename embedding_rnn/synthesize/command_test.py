@@ -45,7 +45,8 @@ def test_metrics_of_other_weights_are_left_out(
   ('arguments', 'error', 'message'),
   [
     ('', ValueError, 'Set --run_dir'),
-    ('--run_dir=x --pitches=60,C4', ValueError, '--pitches=60,C4: expected'),
+    ('--run_dir=x --pitches=60,H4', ValueError, "pitch 'H4': expected"),
+    ('--run_dir=x --gap=1,b', ValueError, '--gap=1,b: expected whole'),
     ('--run_dir=x --alphas=0.5,half', ValueError, 'half: expected numbers'),
     ('--run_dir=x --temperature=0', ValueError, 'temperature=0'),
     ('--run_dir=no_such_run', FileNotFoundError, 'no_such_run'),

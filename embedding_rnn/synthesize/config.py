@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from embedding_rnn.audio.pitches import parse_pitch
 from embedding_rnn.model import sampling
 from embedding_rnn.training.prior import PRIORS
 from embedding_rnn.training.trained_run import Run
@@ -19,16 +21,19 @@ _WAYS = ('spherical', 'straight')
 class SynthesisConfig:
   """What `synthesize` makes, and how; each field is an option of the command.
 
-  As a value, greedy is True for the likeliest component, 'mean' for the mean,
-  num_frames is None for as many as in training, or as the notes have, and
-  temperatures are None for those of `sampling.default_controls`.
+  Pitches may be given by name. As a value, greedy is True for the likeliest
+  component, 'mean' for the mean, num_frames is None for as many as in
+  training, or as the notes have, and temperatures are None for those of
+  `sampling.default_controls`.
   """
 
   num_notes: int = option(
     8, 'Held-out notes to reconstruct, over all families.'
   )
   pitches: tuple[int, ...] = option(
-    (48, 60, 72), 'MIDI pitches of the notes to sample.'
+    (48, 60, 72),
+    'Pitches of the notes to sample: names, as C4 or F#3, or MIDI numbers.',
+    is_text=True,
   )
   families: tuple[str, ...] = option(
     (),
@@ -42,7 +47,9 @@ class SynthesisConfig:
     choices=PRIORS,
   )
   pitch: int | None = option(
-    None, "Reconstruct at this MIDI pitch, not at each note's own."
+    None,
+    "Reconstruct at this pitch, not at each note's own.",
+    is_text=True,
   )
   alphas: tuple[float, ...] = option(
     (0.2, 0.5, 0.8, 0.85, 0.9, 0.95),  # those of 2017
@@ -56,8 +63,11 @@ class SynthesisConfig:
     'Also sample their frames from the first to before the second number anew.',
   )
   num_candidates: int = option(1, 'With --gap: keep the likeliest of so many.')
-  interpolate: tuple[int, int] | None = option(
-    None, 'Two rows of the data: go from one note to the other.'
+  interpolate: tuple[int | str, int | str] | None = option(
+    None,
+    'Two notes of the data, as their rows or by name, "koto C4, violin C4": go '
+    'from one to the other.',
+    is_text=True,
   )
   num_steps: int = option(5, 'With --interpolate: notes on the way.')
   interpolation: str = option(
@@ -65,14 +75,18 @@ class SynthesisConfig:
     'With --interpolate: the way through the latent space.',
     choices=_WAYS,
   )
-  combine: tuple[int, int, int] | None = option(
-    None, 'Three rows of the data, A, B and C: the note A - B + C.'
+  combine: tuple[int | str, int | str, int | str] | None = option(
+    None,
+    'Three notes of the data, likewise, A, B and C: the note A - B + C.',
+    is_text=True,
   )
-  sweep: int | None = option(
-    None, 'A row of the data: its instrument over the keyboard.'
+  sweep: int | str | None = option(
+    None,
+    'A note of the data, likewise: its instrument over the keyboard.',
+    is_text=True,
   )
   sweep_pitches: tuple[int, ...] = option(
-    (36, 48, 60, 72, 84), 'With --sweep: the MIDI pitches.'
+    (36, 48, 60, 72, 84), 'With --sweep: the pitches.', is_text=True
   )
   num_frames: int | None = option(
     None,
@@ -99,11 +113,27 @@ class SynthesisConfig:
   seed: int = option(0, 'The same seed gives the same files.')
 
   def __post_init__(self) -> None:
-    """Raises ValueError for values that no run could satisfy."""
+    """Reads names of pitches; ValueError for what no run could satisfy."""
+    self._read_texts()
     sampling.check_controls(**self.controls)
     self._check_what()
     self._check_values()
     self._check_sizes()
+
+  def _read_texts(self) -> None:
+    """Makes numbers of what is one, and of names of pitches."""
+    readers: dict[str, Callable[[str], int | str]] = {
+      **dict.fromkeys(('pitches', 'pitch', 'sweep_pitches'), parse_pitch),
+      **dict.fromkeys(('interpolate', 'combine', 'sweep'), _read_row),
+    }
+
+    for name, read in readers.items():
+      value: Any = getattr(self, name)
+      if isinstance(value, str):
+        value = read(value)
+      elif isinstance(value, Iterable):
+        value = tuple(read(x) if isinstance(x, str) else x for x in value)
+      object.__setattr__(self, name, value)  # It is frozen.
 
   def _check_what(self) -> None:
     """That there is something to make, and no option without effect."""
@@ -174,10 +204,14 @@ class SynthesisConfig:
         raise ValueError(f'{name}={value}: expected at least {minimum}.')
     if self.seed > _MAX_SEED:
       raise ValueError(f'seed={self.seed}: expected at most {_MAX_SEED}.')
-    for name, size in (('interpolate', 2), ('combine', 3), ('gap', 2)):
+    for name, size, what in (
+      ('interpolate', 2, 'notes'),
+      ('combine', 3, 'notes'),
+      ('gap', 2, 'numbers'),
+    ):
       value = getattr(self, name)
       if value is not None and len(value) != size:
-        raise ValueError(f'{name}={value}: expected {size} numbers.')
+        raise ValueError(f'{name}={value}: expected {size} {what}.')
 
   @property
   def controls(self) -> dict[str, Any]:
@@ -239,3 +273,8 @@ class SynthesisConfig:
         f'gap={self.gap}: expected the first frame of the gap and the first '
         f'after it, within 0 to {num_frames}, and less than all frames.'
       )
+
+
+def _read_row(text: str) -> int | str:
+  """A row as a number; the name of a note stays one."""
+  return int(text) if text.strip().isdecimal() else text.strip()

@@ -20,6 +20,8 @@ def define_flags():
     ({'pitches': (-1,)}, 'pitch -1'),
     ({'pitches': (60.5,)}, r'pitch 60\.5'),
     ({'pitch': 200}, 'pitch 200'),
+    ({'pitch': 'H2'}, "pitch 'H2': expected a note"),
+    ({'sweep_pitches': (60, '6.5')}, r"pitch '6\.5'"),
     ({'sweep_pitches': (12, 128)}, 'pitch 128'),
     ({'temperature': 0.0}, r'temperature=0\.0: expected more than 0'),
     ({'temperature': float('nan')}, 'temperature=nan'),
@@ -37,7 +39,7 @@ def define_flags():
     ({'num_frames': 0}, 'num_frames=0'),
     ({'num_candidates': 0}, 'num_candidates=0'),
     ({'interpolate': (1, 2, 3)}, r'interpolate=\(1, 2, 3\): expected 2'),
-    ({'combine': (1, 2)}, 'expected 3 numbers'),
+    ({'combine': (1, 2)}, 'expected 3 notes'),
     ({'gap': (1,)}, 'expected 2 numbers'),
     ({'interpolation': 'curved'}, "interpolation='curved'"),
     ({'gap': (1, 2), 'num_notes': 0}, r'gap=\(1, 2\) .* with num_notes=0'),
@@ -94,6 +96,19 @@ def test_flags_give_the_configuration(parse_flags):
   # None was forgotten.
   for field in dataclasses.fields(SynthesisConfig):
     assert getattr(config, field.name) != field.default
+
+
+def test_names_of_pitches_and_notes(parse_flags):
+  named = SynthesisConfig(
+    pitches=('C4', 'F#3', 60), pitch='Bb2', interpolate=('koto C4', '12')
+  )
+  assert named.pitches == (60, 54, 60) and named.pitch == 46
+  assert named.interpolate == ('koto C4', 12)
+  parse_flags(
+    define_flags,
+    ['--pitches=C4,F#3,60', '--pitch=Bb2', '--interpolate=koto C4, 12'],
+  )
+  assert dataclass_flags.read(SynthesisConfig) == named
 
 
 def test_without_flags_it_is_the_default(parse_flags):

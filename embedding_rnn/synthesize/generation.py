@@ -13,13 +13,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from embedding_rnn.data import checks
+from embedding_rnn.data.lookup import find_rows
 from embedding_rnn.data.metadata import FAMILIES, INSTRUMENTS
 from embedding_rnn.model import latents
 
@@ -85,7 +86,7 @@ class Originals:
 
   Args:
     dataset: the data set.
-    rows: of the notes in it.
+    rows: of the notes in it, or what they are called, as 'koto C4'.
     midi_pitch: to make something of them at; each note's own if None.
 
   Attributes:
@@ -96,27 +97,27 @@ class Originals:
     velocities: MIDI velocities of the notes, ints `[N]`.
 
   Raises:
-    ValueError: for a row that is not there.
+    ValueError: as `lookup.find_rows`.
   """
 
   def __init__(
     self,
     dataset: NoteDataset,
-    rows: npt.ArrayLike,
+    rows: Iterable[int | str],
     midi_pitch: int | None = None,
   ):
-    self.rows = np.asarray(rows, int)
-    for row in self.rows[(self.rows < 0) | (self.rows >= len(dataset.frames))]:
-      raise ValueError(
-        f'There is no note {row}: {dataset.data_dir!r} has the rows 0 to '
-        f'{len(dataset.frames) - 1}; summary.json says the row of each note.'
-      )
+    self.rows = find_rows(dataset, rows)
     self._dataset = dataset
     self.notes, _ = dataset.notes(self.rows)
     self.own_pitches, self.velocities = dataset.midi_numbers(self.rows)
     self.pitches = self.own_pitches
     if midi_pitch is not None:
       self.pitches = np.full_like(self.own_pitches, midi_pitch)
+
+  def latents(self, run: Run) -> np.ndarray:
+    """Those of the notes, at their own pitches, `[N, Z]`."""
+    pitches, velocities = self.own_pitches, self.velocities
+    return run.encode(self.notes, pitches, velocity=velocities).z
 
   def __len__(self) -> int:
     return len(self.rows)
@@ -189,11 +190,15 @@ def reconstructions(
   Args:
     run: a conditional run.
     originals: the notes, at least one.
-    **settings: of `Run.reconstruct`.
+    **settings: of `Run.sample`.
   """
   notes, pitches = originals.notes, originals.pitches
   velocities = originals.velocities
-  made = run.reconstruct(notes, pitches, velocity=velocities, **settings)
+  if run.model.conditional:
+    z = originals.latents(run)
+    made = run.sample(pitches, z, velocity=velocities, **settings)
+  else:
+    made = run.reconstruct(notes, pitches, velocity=velocities, **settings)
   views = model_views(run, notes, pitches, made, velocities)
   return originals.generated('reconstruction', made, views=views)
 
@@ -276,7 +281,7 @@ def interpolation(
     **settings: of `Run.sample`.
   """
   fractions = np.linspace(0.0, 1.0, num_steps)
-  start, end = run.encode(ends.notes).z
+  start, end = ends.latents(run)
   z = latents.interpolate(start, end, fractions, kind)
   pitch = int(ends.pitches[0])
   velocity = ends.velocities[0]
@@ -293,7 +298,7 @@ def combination(
   run: Run, terms: Originals, **settings: Any
 ) -> list[GeneratedNote]:
   """The note of the latent A - B + C of three notes, at the pitch of A."""
-  z = latents.analogy(*run.encode(terms.notes).z)
+  z = latents.analogy(*terms.latents(run))
   pitches = terms.pitches[:1]
   velocity = terms.velocities[0]
   made = run.sample(pitches, z, velocity=velocity, **settings)
@@ -307,7 +312,7 @@ def sweep(
   run: Run, original: Originals, pitches: Sequence[int], **settings: Any
 ) -> list[GeneratedNote]:
   """One instrument over the keyboard: the latent of a note at many pitches."""
-  z = run.encode(original.notes).z[0]
+  z = original.latents(run)[0]
   velocity = original.velocities[0]
   made = run.sample(np.asarray(pitches, int), z, velocity=velocity, **settings)
   titles = [f'The instrument of {original.title(0)}'] * len(made)

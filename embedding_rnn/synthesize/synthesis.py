@@ -14,11 +14,10 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data.dataset import NoteDataset
@@ -117,7 +116,7 @@ class _Sources:
   def __init__(self, dataset: NoteDataset, config: SynthesisConfig):
     rows = choose_rows(dataset, config.num_notes, config.seed)
 
-    def read(rows: npt.ArrayLike) -> Originals:
+    def read(rows: Iterable[int | str]) -> Originals:
       return Originals(dataset, rows, config.pitch)
 
     self.held_out = read(rows)

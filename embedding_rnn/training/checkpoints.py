@@ -38,6 +38,9 @@ WEIGHTS, COSTS, PRIOR = 'weights.npz', 'costs.json', 'prior.npz'
 STATE, OPTIMIZER = 'state.json', 'optimizer.npz'
 BEST, LAST = 'best', 'last'
 EMBEDDING_RNN, WAVENET = 'embedding_rnn', 'wavenet'  # kinds of models
+# The run in the package, and how it is named where a checkpoint's path belongs.
+PRETRAINED = 'pretrained'
+PRETRAINED_FOLDER = pathlib.Path(__file__).parents[1] / PRETRAINED
 _RESTORE = (
   'restore it from a copy, or remove the folder and train the run again'
 )
@@ -81,6 +84,11 @@ def expect_run(folder: str | os.PathLike[str]) -> pathlib.Path:
       + _nearby_runs(folder)
     )
   return folder
+
+
+def absolute_path(path: str | os.PathLike[str] | None) -> str | None:
+  """That of a checkpoint to start from; 'pretrained' and None stay."""
+  return path if path in (None, PRETRAINED) else os.path.abspath(path)
 
 
 @contextlib.contextmanager

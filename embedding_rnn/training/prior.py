@@ -23,7 +23,7 @@ from embedding_rnn.model import distribution, sampling
 
 PRIORS = ('fitted', 'standard')
 _MAX_NOTES = 16_384  # that it is fitted to
-_MAX_COMPONENTS, _NOTES_A_COMPONENT = 8, 64
+_MAX_COMPONENTS, _NOTES_A_COMPONENT = 32, 256
 _RIDGE, _LEAST_VARIANCE = 10.0, 1e-5
 _REG_COVAR = 0.3  # of residuals of unit variance
 _PRIOR_NOTES = 5.0  # with the weights of all families, added to each

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
-from embedding_rnn.data import checks, provenance
+from embedding_rnn.audio.codec import Codec, HarmonicCodec
+from embedding_rnn.audio.pitches import pitch_name
+from embedding_rnn.data import checks, lookup, metadata, provenance
 from embedding_rnn.data.dataset import NoteDataset
+from embedding_rnn.data.lookup import FoundNotes
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Latent, Model
-from embedding_rnn.model import infilling, sampling
+from embedding_rnn.model import distribution, infilling, latents, sampling
 from embedding_rnn.model.hparams import HParams, names_that_shape
 from embedding_rnn.training import checkpoints
 from embedding_rnn.training.prior import PRIORS, LatentPrior, compiled_encode
-from embedding_rnn.utils import settings
+from embedding_rnn.utils import cli, settings
 from embedding_rnn.utils.files import CheckedFolder
 
+if TYPE_CHECKING:  # for notebooks
+  from IPython.display import Audio
+  from matplotlib.figure import Figure
 
-@dataclasses.dataclass(frozen=True, eq=False)
+_PLAYED_PEAK = 10 ** (-1 / 20)  # -1 dB of full scale
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Run:
   """A trained model with all that belongs to it; see `load_run`.
 
   Its methods take and give notes in the original format, `[N, T, seq_width]`,
-  in batches of `batch_size`; pitches are MIDI numbers `[N]` or one-hots
-  `[N, 128]`.
+  in batches of `batch_size`; pitches are names as 'C4', MIDI numbers `[N]` or
+  one-hots `[N, 128]`. To make a note and hear it, in a notebook:
+
+    note = run.sample('C4', family='flute')[0]
+    run.play(note, 'C4')
 
   Attributes:
     folder: where it was loaded from.
@@ -55,16 +69,26 @@ class Run:
   costs: dict[str, dict[str, float]]
   prior: LatentPrior | None = None
 
-  def encode(self, notes: npt.ArrayLike, *, batch_size: int = 64) -> Latent:
+  def encode(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike | None = None,
+    *,
+    velocity: npt.ArrayLike | None = None,
+    batch_size: int = 64,
+  ) -> Latent:
     """The latents of notes.
 
     Args:
       notes: `[N, T, seq_width]`.
+      pitches: as of `sample`. With them, the z of a model that hears no frames
+        is refined: brought nearer to the note, see `latents.refine`.
+      velocity: as of `sample`, of the notes; only looked at with pitches.
       batch_size: notes at a time.
 
     Returns:
       A Latent of arrays `[N, Z]`; z is the mean, or with no_sample_vae the
-      projection.
+      projection, or what is refined from it.
 
     Raises:
       ValueError: for notes of another shape, or that are not finite, or an
@@ -75,6 +99,11 @@ class Run:
     if not self.model.conditional:
       self.model.encode(frames[:1])  # Raises.
     latent = sampling.in_batches(self._encode, [frames], batch_size)
+    if pitches is not None and not self.model.hears_frames:
+      conditions = self._conditions(pitches, velocity, len(notes))
+      arrays = [frames, conditions, latent.z]
+      z = sampling.in_batches(self._refine, arrays, batch_size)
+      latent = latent._replace(z=z)
     return Latent(*(part.numpy() for part in latent))
 
   def draw_latents(self, num_notes: int, *, seed: int | None = 0) -> np.ndarray:
@@ -101,11 +130,11 @@ class Run:
 
       run.sample(range(36, 85), run.encode(notes).z[0])
       run.sample(60, latents.interpolate(z[0], z[1], np.linspace(0, 1, 9)))
-      run.sample([60, 64, 67], family='flute', velocity=100)
+      run.sample(['C4', 'E4', 'G4'], family='flute', velocity=100)
 
     Args:
-      pitches: MIDI numbers `[N]`, one-hots `[N, 128]`, or one MIDI number for
-        all; an unconditional model only takes their number.
+      pitches: names or MIDI numbers `[N]`, one-hots `[N, 128]`, or one name or
+        number for all; an unconditional model only takes how many there are.
       z: latents `[N, Z]`, or one `[Z]` for all; drawn from a prior if None. Not
         for unconditional models.
       family: names of instrument families `[N]`, or one for all, of the notes
@@ -123,7 +152,8 @@ class Run:
       batch_size: notes at a time; the result does not depend on it, beyond
         rounding.
       **controls: temperature, temperature_2, greedy and top_p of
-        `sampling.sample`.
+        `sampling.sample`; temperatures are `sampling.default_controls` if they
+        are not given.
 
     Returns:
       float32 `[N, T, seq_width]`.
@@ -133,6 +163,7 @@ class Run:
       ValueError: for arguments out of range or of the wrong shape.
     """
     sampling.check_controls(**controls)
+    controls = sampling.default_controls(self.hps) | controls
     z = None if z is None else np.asarray(z)
     pitches, velocity = checks.split_conditions(pitches, velocity, self.hps)
     number = _number_of_notes(z, family, velocity)
@@ -187,7 +218,7 @@ class Run:
     conditions = self._conditions(pitches, velocity, len(notes))
     return self.sample(
       conditions,
-      self._encode_z(notes, batch_size),
+      self._encode_z(notes, batch_size, conditions),
       num_frames=notes.shape[1],
       seed=seed,
       batch_size=batch_size,
@@ -229,6 +260,7 @@ class Run:
       float32 `[N, T, seq_width]`, where known exactly as in `notes`.
     """
     sampling.check_controls(**controls)
+    controls = sampling.default_controls(self.hps) | controls
     notes, known = infilling.check_known(notes, is_known)
     notes = checks.check_notes(notes, self.transforms.seq_width)
     conditions = self._conditions(pitches, velocity, len(notes))
@@ -292,6 +324,108 @@ class Run:
     is_known = np.arange(num_frames) < num_given
     return self.fill(given, is_known, pitches, z, **options)
 
+  def audio(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike,
+    *,
+    codec: Codec | None = None,
+  ) -> np.ndarray:
+    """What notes sound like.
+
+    Args:
+      notes: `[N, T, seq_width]`, or one, `[T, seq_width]`.
+      pitches: as of `sample`.
+      codec: to decode with; None for the run's own, if it needs no checkpoint.
+
+    Returns:
+      float32 `[N, samples]` in -1..1, or `[samples]`, at the codec's sample
+      rate, the "sample_rate" in `info`.
+
+    Raises:
+      ValueError: for notes or pitches of the wrong shape, or if the codec is
+        not known, or another than the run's.
+    """
+    notes, is_one = self._several(notes)
+    numbers = checks.pitch_numbers(pitches, self.hps, len(notes))
+    audio = self._codec(codec).decode(notes, numbers)
+    return audio[0] if is_one else audio
+
+  def play(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike,
+    *,
+    codec: Codec | None = None,
+  ) -> Audio:
+    """A player for notebooks: notes, one after another.
+
+    The loudest sample of them all is brought to -1 dB of full scale; `audio`
+    gives them as loud as they are. Arguments and errors are those of `audio`.
+
+    Raises:
+      ImportError: without IPython.
+    """
+    from IPython.display import Audio
+
+    audio = np.ravel(self.audio(notes, pitches, codec=codec))
+    peak = np.abs(audio).max()
+    if peak > 0:
+      audio *= _PLAYED_PEAK / peak
+    rate = self._codec(codec).sample_rate
+    return Audio(audio, rate=rate, normalize=False)
+
+  def plot(
+    self,
+    notes: npt.ArrayLike,
+    pitches: npt.ArrayLike | None = None,
+    *,
+    title: str = '',
+    codec: Codec | None = None,
+  ) -> Figure:
+    """A figure of notes: their frames, and with pitches their spectrograms.
+
+    One note is also drawn with its pitch and its loudness.
+
+    Args:
+      notes: as of `audio`, as for the codec and the errors.
+      pitches: as above; None for the frames alone.
+      title: above all.
+      codec: as above.
+    """
+    from embedding_rnn import figures
+
+    notes, _ = self._several(notes)
+    if pitches is None:
+      names = [''] * len(notes)
+      return figures.notes_figure(list(notes), names=names, title=title)
+    numbers = checks.pitch_numbers(pitches, self.hps, len(notes))
+    codec = self._codec(codec)
+    audio = codec.decode(notes, numbers)
+    timing = {'sample_rate': codec.sample_rate, 'hop_length': codec.hop_length}
+    if len(notes) == 1:
+      return figures.sample_figure(
+        notes[0], audio[0], midi_pitch=numbers[0], title=title, **timing
+      )
+    names = [pitch_name(pitch) for pitch in numbers]
+    return figures.notes_figure(
+      list(notes), list(audio), names=names, title=title, **timing
+    )
+
+  def find(
+    self, text: str = '', data_dir: str | os.PathLike[str] | None = None
+  ) -> FoundNotes:
+    """Notes of the data set by name: 'koto', 'koto C4'; all of them for ''.
+
+      found = run.find('koto C4')
+      notes, pitches = run.open_dataset().notes(found.rows)
+
+    Args:
+      text: see `lookup.find_notes`.
+      data_dir: as of `open_dataset`, as for the errors.
+    """
+    return lookup.find_notes(self.open_dataset(data_dir), text)
+
   def open_dataset(
     self, data_dir: str | os.PathLike[str] | None = None
   ) -> NoteDataset:
@@ -307,9 +441,14 @@ class Run:
       FileNotFoundError: if it is not there.
       ValueError: for bad data, or other data than the run's.
     """
-    return provenance.open_same_dataset(
-      data_dir or self.info['data_dir'], self.hps, self.info
-    )
+    data_dir = data_dir or self.info.get('data_dir')
+    if data_dir is None:
+      raise FileNotFoundError(
+        f'The data of the run at {self.folder!r} is not in the package; make '
+        'it with python -m embedding_rnn.data.notes.make_notes --dense, and '
+        'give its folder as data_dir.'
+      )
+    return provenance.open_same_dataset(data_dir, self.hps, self.info)
 
   def expect_hparams(self, hps: HParams | str) -> None:
     """Raises ValueError if the run has other hyperparameters than expected.
@@ -340,6 +479,14 @@ class Run:
   def _encode(self):
     return compiled_encode(self.model)
 
+  @functools.cached_property
+  def _refine(self):
+    return tf.function(
+      functools.partial(latents.refine, self.model),
+      autograph=False,
+      jit_compile=distribution.prefers_xla(),
+    )
+
   def _draw(self, conditions, family, velocity, prior, seed):
     """Latents from a prior; None for N(0, I)."""
     if prior not in PRIORS:
@@ -364,10 +511,58 @@ class Run:
       velocity = np.argmax(velocity, axis=1)
     return self.prior.sample(normal, uniform, pitches, family, velocity)
 
-  def _encode_z(self, notes, batch_size):
+  def _several(self, notes: npt.ArrayLike) -> tuple[np.ndarray, bool]:
+    """Notes `[N, T, seq_width]`, and whether they were one without the N."""
+    notes = np.asarray(notes)
+    is_one = notes.ndim == 2
+    notes = notes[None] if is_one else notes
+    return checks.check_notes(notes, self.transforms.seq_width), is_one
+
+  def _codec(self, codec: Codec | None) -> Codec:
+    """The codec of the run; ValueError if that is not known, or is another."""
+    known = self.info.get(metadata.CODEC)
+    if codec is None and known == HarmonicCodec.name:
+      return HarmonicCodec()
+    if codec is None:
+      what = (
+        f'of the codec {known!r}' if known else 'of a codec it does not say'
+      )
+      raise ValueError(
+        f'The frames of the run are {what}: give the codec that decodes them, '
+        'such as codec=embedding_rnn.nsynth.codec.WaveNetCodec(checkpoint).'
+      )
+    if known not in (None, codec.name):
+      raise ValueError(
+        f'The frames of the run are of the codec {known!r}; {codec.name!r} '
+        f'would decode them to noise. Use {known!r}.'
+      )
+    return codec
+
+  def _facts(self) -> dict[str, Any]:
+    """What there is to say of it in few words."""
+    valid = self.costs.get('valid', {})
+    return {
+      'run': os.path.basename(os.path.abspath(self.folder)),
+      'step': self.step,
+      'valid cost': valid.get('cost'),
+      'weights': f'{self.model.count_params():,}',
+      'codec': self.info.get(metadata.CODEC),
+      'training notes': self.info.get('num_notes', {}).get('train'),
+    }
+
+  def __repr__(self) -> str:
+    _, *facts = self._facts().items()
+    text = ', '.join(f'{k} {cli.format_cell(v)}' for k, v in facts)
+    return f'<Run {self.folder!r}: {text}>'
+
+  def _repr_html_(self) -> str:
+    hps = html.escape(repr(self.hps))
+    return f'{cli.html_table([self._facts()])}<p><code>{hps}</code></p>'
+
+  def _encode_z(self, notes, batch_size, conditions=None):
     if not self.model.conditional:
       return None
-    return self.encode(notes, batch_size=batch_size).z
+    return self.encode(notes, conditions, batch_size=batch_size).z
 
   def _conditions(self, pitches, velocity, num_notes):
     return checks.conditions(pitches, velocity, self.hps, num_notes)
@@ -428,6 +623,19 @@ def load_run(
   if hps is not None:
     run.expect_hparams(hps)
   return run
+
+
+def load_pretrained() -> Run:
+  """Loads the run in the package: a model of notes of all 11 families.
+
+  It was trained by the experiment `pretrained` on the notes of `make_notes
+  --dense`, and knows the harmonic codec's frames. Its weights are kept in half
+  precision. `run.json` in its folder says what it was trained on.
+
+  Raises:
+    DamagedFileError: if its files are damaged.
+  """
+  return load_run(checkpoints.PRETRAINED_FOLDER)
 
 
 def _read_prior(save: CheckedFolder) -> LatentPrior | None:

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
@@ -389,3 +390,24 @@ def test_a_run_of_version_0_1_0_goes_on(tmp_path):
   assert history.splitlines()[-1].startswith('7,')
   assert run.info == before.info
   assert run.open_dataset(tmp_path / 'notes').codec == 'harmonic'
+
+
+def test_pitches_by_name(run, notes):
+  named = ['C4', 'E2', 'G9', 'C-1', '60']
+  np.testing.assert_array_equal(
+    run.sample(named, seed=3), run.sample(PITCHES, seed=3)
+  )
+  np.testing.assert_array_equal(
+    run.continue_notes(notes, 2, 'C4'), run.continue_notes(notes, 2, 60)
+  )
+  with pytest.raises(ValueError, match="pitch 'H2': expected a note"):
+    run.reconstruct(notes, 'H2')
+
+
+def test_what_a_run_says_of_itself(run):
+  said = repr(run)
+  assert run.folder in said and 'step 20' in said and 'valid cost 0.050' in said
+  assert len(said) < 300
+  page = xml.etree.ElementTree.fromstring(f'<p>{run._repr_html_()}</p>')
+  assert 'harmonic' in [cell.text for cell in page.iter('td')]
+  assert page.find('p/code').text == repr(run.hps)

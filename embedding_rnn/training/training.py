@@ -16,7 +16,11 @@ from embedding_rnn.data import batches, provenance
 from embedding_rnn.data.dataset import NoteDataset, fit_transforms, open_dataset
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.embedding_rnn import Costs, Model, seed_at_step
-from embedding_rnn.model.hparams import HParams, check_hparams
+from embedding_rnn.model.hparams import (
+  HParams,
+  check_hparams,
+  names_that_shape,
+)
 from embedding_rnn.model.schedules import (
   LearningRate,
   kl_weight_at,
@@ -29,8 +33,8 @@ from embedding_rnn.training.objective import Batch, Objective
 from embedding_rnn.training.prior import compiled_encode, fit_prior
 from embedding_rnn.training.progress import expect_same_run
 from embedding_rnn.training.task import TrainingTask, check_run_seed, run_task
-from embedding_rnn.training.trained_run import Run, load_run
-from embedding_rnn.utils import files
+from embedding_rnn.training.trained_run import Run, load_pretrained, load_run
+from embedding_rnn.utils import settings
 
 SPLIT_SEED = 0  # the same for all runs, so that their costs compare
 _EVALUATION_SEED = 0
@@ -68,7 +72,8 @@ def train(
     seed: of weights, batches, noise and dropout, at least 0; `hps.trial` is
       added to it, so that repeats differ. The split does not depend on it.
     checkpoint_path: weights to start from: a checkpoint of 2017, or the folder
-      of another run.
+      of another run, whose transforms are then taken over, too, or 'pretrained'
+      for the run in the package.
     deterministic_ops: the same bits on every repeat, on GPUs too; on CPUs it is
       so anyway. TensorFlow has one such switch for the whole process, which
       stays on.
@@ -92,10 +97,9 @@ def train(
   """
   check_hparams(hps)
   check_run_seed(hps, seed)
-  if checkpoint_path is not None:
-    checkpoint_path = os.path.abspath(checkpoint_path)
+  path = checkpoints.absolute_path(checkpoint_path)
   run_task(
-    _NoteTask(hps, data_dir, seed, checkpoint_path, precision),
+    _NoteTask(hps, data_dir, seed, path, precision),
     run_dir,
     resume=resume,
     deterministic_ops=deterministic_ops,
@@ -221,7 +225,10 @@ class _NoteTask(TrainingTask):
 
   def begin(self):
     notes = open_dataset(self._data_dir, self.hps, SPLIT_SEED)
-    transforms = fit_transforms(notes, self.hps)
+    other = find_start(self._checkpoint_path)
+    if other:
+      self._expect_fit(other, notes)
+    transforms = other.transforms if other else fit_transforms(notes, self.hps)
     info = provenance.describe_dataset(notes, SPLIT_SEED) | {
       'seed': self._seed,
       'checkpoint_path': self._checkpoint_path,
@@ -229,6 +236,22 @@ class _NoteTask(TrainingTask):
       'version': __version__,
     }
     return RunFiles(self.hps.copy(), transforms, info), notes
+
+  def _expect_fit(self, other, notes):
+    """Raises ValueError if weights of another run cannot be gone on with."""
+    names = names_that_shape('model')
+    before, now = other.hps.values(), self.hps.values()
+    differing = settings.differences(
+      before,
+      {name: now[name] for name in names},
+      wording='{name}={before!r} there, {now!r} here',
+    )
+    if differing:
+      raise ValueError(
+        f"The weights of '{self._checkpoint_path}' do not fit: "
+        f'{"; ".join(differing)}. Give the values of there with --hparam.'
+      )
+    provenance.expect_same_codec(notes, other.info)
 
   def expect_same_run(self, run):
     expect_same_run(
@@ -248,22 +271,29 @@ class _NoteTask(TrainingTask):
     return NoteObjective(model, seed + run.hps.trial, data, run.transforms)
 
 
+def find_start(path: str | None) -> RunFiles | None:
+  """The run to start from; None if the weights are no run's.
+
+  Args:
+    path: as `train` takes it.
+  """
+  if path == checkpoints.PRETRAINED:
+    return checkpoints.read_run(checkpoints.PRETRAINED_FOLDER)
+  if path is not None and checkpoints.is_run(path):
+    return checkpoints.read_run(path)
+  return None
+
+
 def _initial_model(hps, seed, checkpoint_path, precision='float32'):
   keras.utils.set_random_seed(seed + hps.trial)
   model = Model(hps, precision)
   if checkpoint_path is None:
     return model
-  if checkpoints.is_run(checkpoint_path):
-    other = load_run(checkpoint_path)
-    try:
-      checkpoints.assign_weights(
-        model, checkpoints.weights_of(other.model), checkpoint_path
-      )
-    except files.DamagedFileError as e:
-      raise ValueError(
-        f"The weights of '{checkpoint_path}' do not fit: it has the "
-        f'hyperparameters {other.hps}. Give those of the model with --hparam.'
-      ) from e
+  if find_start(checkpoint_path):
+    is_pretrained = checkpoint_path == checkpoints.PRETRAINED
+    other = load_pretrained() if is_pretrained else load_run(checkpoint_path)
+    weights = checkpoints.weights_of(other.model)
+    checkpoints.assign_weights(model, weights, other.folder)
   else:
     restore_tf1_checkpoint(model, checkpoint_path)
   return model

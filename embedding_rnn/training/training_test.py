@@ -455,6 +455,23 @@ def test_start_from_another_run(finished, data_dir, tmp_path, monkeypatch):
   assert not checkpoints.is_run(tmp_path / 'run')
 
 
+def test_other_notes_keep_the_transforms_of_the_weights(data_dir, tmp_path):
+  values = hps('num_steps=1,difference_input=0,one_scale=1')
+  folder = tmp_path / 'start'
+  run = training.train(values, data_dir, folder)
+  other = make_data(tmp_path / 'notes', num_notes=60, shape=(3, 2))
+  tuned = training.train(
+    values, other, tmp_path / 'run', checkpoint_path=folder
+  )
+  frames = np.float32([[[1, 2], [4, 3], [-2, 5]]])
+  format_of = lambda transforms: transforms.forward(frames)  # noqa: E731
+  np.testing.assert_array_equal(
+    format_of(tuned.transforms), format_of(run.transforms)
+  )
+  fitted = data.fit_transforms(data.open_dataset(other, values), values)
+  assert not np.allclose(format_of(tuned.transforms), format_of(fitted))
+
+
 def test_start_from_a_2017_checkpoint():
   name = next(n for n in golden_test.CHECKPOINTS if n.endswith('_step3'))
   golden = golden_test.Golden(name[len('ckpt_') :].removesuffix('_step3'))

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import html
 import io
 import logging as python_logging
 import math
@@ -165,6 +166,20 @@ def format_table(rows: Sequence[Mapping[str, object]]) -> str:
   )
   console.print(make_table(rows))
   return '\n'.join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def html_table(rows: Sequence[Mapping[str, object]]) -> str:
+  """`table_columns` as HTML, for notebooks."""
+  columns = table_columns(rows)
+  lines = []
+  for i in range(len(rows) + 1):
+    tag, line = ('td' if i else 'th'), ''
+    for heading, cells, is_numeric in columns:
+      side = 'right' if is_numeric else 'left'
+      cell = html.escape([heading, *cells][i])
+      line += f'<{tag} style="text-align:{side}">{cell}</{tag}>'
+    lines.append(f'<tr>{line}</tr>')
+  return f'<table>{"".join(lines)}</table>'
 
 
 def format_cell(value: object) -> str:

@@ -1,6 +1,7 @@
 import io
 import math
 import re
+import xml.etree.ElementTree
 
 import pytest
 import tensorflow as tf
@@ -111,3 +112,12 @@ def test_a_live_table_may_be_empty_and_fits_the_terminal():
   console = Console(file=io.StringIO(), width=30)
   console.print(cli.make_table([{'run': 'x' * 100, 'step': 3}]))
   assert all(len(line) <= 30 for line in console.file.getvalue().splitlines())
+
+
+def test_a_table_for_notebooks():
+  cells = xml.etree.ElementTree.fromstring(
+    cli.html_table([{'a<b': 'x&y', 'n': 1.5}, {'a<b': '', 'n': None}])
+  )
+  texts = [[cell.text or '' for cell in row] for row in cells]
+  assert texts == [['a<b', 'n'], ['x&y', '1.500'], ['', '-']]
+  assert 'right' in cells[1][1].get('style')

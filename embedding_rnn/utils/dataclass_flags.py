@@ -31,6 +31,7 @@ def option(
   choices: Mapping[str, Any] | Iterable[str] = (),
   minimum: float | None = None,
   repeated: bool = False,
+  is_text: bool = False,
 ) -> Any:
   """A field of a dataclass that is to be a flag; other fields are none.
 
@@ -41,6 +42,8 @@ def option(
       word itself.
     minimum: of a number on the command line.
     repeated: strings are given one a flag, not with commas between them.
+    is_text: whatever its type, the class takes it, or the items of a tuple, as
+      text, too, and reads that itself.
   """
   if not isinstance(choices, Mapping):
     choices = {word: word for word in choices}
@@ -49,6 +52,7 @@ def option(
     'choices': choices,
     'minimum': minimum,
     'repeated': repeated,
+    'is_text': is_text,
   }
   return dataclasses.field(default=default, metadata=metadata)
 
@@ -110,7 +114,8 @@ def _options(
     if isinstance(hint, types.UnionType):  # with None
       hint = typing.get_args(hint)[0]
     is_tuple = typing.get_origin(hint) is tuple
-    yield field, typing.get_args(hint)[0] if is_tuple else hint, is_tuple
+    value_type = typing.get_args(hint)[0] if is_tuple else hint
+    yield field, str if field.metadata['is_text'] else value_type, is_tuple
 
 
 def _read_list(name: str, texts: list[str], value_type: type) -> tuple:

@@ -91,7 +91,11 @@ def main(argv: list[str]) -> None:
 
 def define_flags() -> None:
   """Defines the flags of `main`."""
-  make_notes.define_soundfont_flag()
+  flags.DEFINE_string(
+    'soundfont',
+    make_notes.DEFAULT_SOUNDFONT,
+    'General MIDI soundfont (.sf2) to render.',
+  )
   flags.DEFINE_string('output', None, 'File to write, .npz.', required=True)
 
 

@@ -1,16 +1,18 @@
-r"""Renders the embedded note collection from a General MIDI soundfont.
+r"""Renders collections of notes from General MIDI soundfonts.
 
 Every note is made the way NSynth's were (arXiv 1704.01279): one instrument, one
 pitch, one velocity, held for 3 s and released for 1 s, 16 kHz, one channel. It
 is encoded with the harmonic codec; the frames, and one held-out note of each
 family as audio, are what the package carries.
 
-Example, with FluidSynth and a soundfont from Debian:
+Example, with FluidSynth and soundfonts from Debian; the second command makes
+the data directory of the experiment `pretrained`:
 
-  apt-get install libfluidsynth3 fluid-soundfont-gm
+  apt-get install libfluidsynth3 fluid-soundfont-gm musescore-general-soundfont
   pip install embedding-rnn[notes]
   python -m embedding_rnn.data.notes.make_notes --output_dir=my_notes \
     --soundfont=/usr/share/sounds/sf2/FluidR3_GM.sf2
+  python -m embedding_rnn.data.notes.make_notes --output_dir=data/dense --dense
 """
 
 import contextlib
@@ -18,9 +20,10 @@ import ctypes
 import json
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import joblib
 import librosa
 import numpy as np
 import soundfile
@@ -33,6 +36,10 @@ from embedding_rnn.data import notes
 from embedding_rnn.utils import files
 
 DEFAULT_SOUNDFONT = '/usr/share/sounds/sf2/FluidR3_GM.sf2'
+DENSE_SOUNDFONTS = (
+  DEFAULT_SOUNDFONT,
+  '/usr/share/sounds/sf3/MuseScore_General.sf3',
+)
 
 # FluidSynth does not filter what it transposes, so it renders at a rate whose
 # aliases fall where resampling removes them.
@@ -44,6 +51,7 @@ _SILENCE_DB = -60.0  # peak level under which a key counts as silent
 
 VELOCITIES = (25, 50, 75, 100, 127)  # NSynth's
 _PITCH_STEP = 4
+_DENSE_PITCH_STEP = 2
 
 
 class _Family(NamedTuple):
@@ -87,19 +95,23 @@ class Note(NamedTuple):
   velocity: int
 
 
-def plan_notes() -> list[Note]:
-  """All notes of the collection, by program, pitch and velocity.
+def plan_notes(dense: bool = False) -> list[Note]:
+  """All notes of a collection, by program, pitch and velocity.
 
   Every fourth key of an instrument is played, from another key on in each, so
   that together they cover every pitch; two keys in three at a second velocity.
+
+  Args:
+    dense: every second key, at all five velocities.
   """
+  key_step = _DENSE_PITCH_STEP if dense else _PITCH_STEP
   plan = []
   for family, (programs, low, high) in _FAMILIES.items():
     for rank, program in enumerate(programs):
-      keys = range(low + rank % _PITCH_STEP, high + 1, _PITCH_STEP)
+      keys = range(low + rank % key_step, high + 1, key_step)
       for index, key in enumerate(keys):
         steps = (0, 2) if (index + rank) % 3 else (0,)
-        for step in steps:
+        for step in range(len(VELOCITIES)) if dense else steps:
           velocity = VELOCITIES[(index + rank + step) % len(VELOCITIES)]
           plan.append(Note(program, family, key, velocity))
   return sorted(plan)
@@ -194,40 +206,89 @@ def is_silent(audio: np.ndarray) -> bool:
   return bool(np.abs(audio).max() < 10.0 ** (_SILENCE_DB / 20.0))
 
 
-def make_collection(soundfont: str, plan: list[Note]) -> notes.NoteCollection:
-  """Renders and encodes the notes of a plan; silent ones are left out."""
-  codec = HarmonicCodec()
-  kept, frames = [], []
-  for note in tqdm(plan, desc='Rendering', unit='note'):
-    audio = render_note(soundfont, note)
-    if is_silent(audio):
-      continue
-    kept.append(note)
-    # Rounded here, so that the collection is what its file will give back.
-    frames.append(codec.encode(audio, note.midi_pitch).astype(np.float16))
-  if not kept:
-    raise ValueError(f'All {len(plan)} notes of {soundfont} are silent.')
+def make_collection(
+  soundfonts: Sequence[str], plan: Sequence[Note]
+) -> notes.NoteCollection:
+  """Renders and encodes the notes of a plan; silent ones are left out.
 
-  names = program_names(soundfont)
+  Args:
+    soundfonts: each plays all of the plan. A program is on the same side of the
+      split in all of them, since they may share recordings.
+    plan: the notes.
+
+  Raises:
+    ValueError: as `render_note`, or if nothing is heard.
+  """
+  shares = [
+    (font, [note for note in plan if note.program == program])
+    for font in range(len(soundfonts))
+    for program in sorted({note.program for note in plan})
+  ]
+  results = joblib.Parallel(n_jobs=-1, return_as='generator')(
+    joblib.delayed(_render_program)(soundfonts[font], share)
+    for font, share in shares
+  )
+  kept: list[tuple[int, Note]] = []
+  frames = []
+  with tqdm(
+    desc='Rendering', unit='note', total=len(plan) * len(soundfonts)
+  ) as bar:
+    for (font, share), rendered in zip(shares, results, strict=True):
+      kept += [(font, note) for note, _ in rendered]
+      frames += [encoded for _, encoded in rendered]
+      bar.update(len(share))
+  if not kept:
+    fonts = ', '.join(soundfonts)
+    raise ValueError(f'All {len(plan)} notes of {fonts} are silent.')
+
+  instruments = _instruments(soundfonts)
+  ids = {instrument: place for place, instrument in enumerate(instruments)}
   splits = split_programs()
-  instruments = sorted({(n.program, n.family) for n in plan_notes()})
-  ids = {program: place for place, (program, _) in enumerate(instruments)}
   families = notes.FAMILY_NAMES
+  names = [pathlib.Path(soundfont).name for soundfont in soundfonts]
   return notes.NoteCollection(
     frames=np.stack(frames).astype(np.float32),
-    midi_pitch=np.array([n.midi_pitch for n in kept]),
-    velocity=np.array([n.velocity for n in kept]),
-    instrument_ids=np.array([ids[n.program] for n in kept]),
-    family_ids=np.array([families.index(n.family) for n in kept]),
-    split=np.array([splits[n.program] for n in kept], np.int8),
-    original_rows=_choose_originals(kept, splits),
-    instrument_names=[
-      f'{family}_{program:03d}_{_slug(names[program])}'
-      for program, family in instruments
-    ],
+    midi_pitch=np.array([n.midi_pitch for _, n in kept]),
+    velocity=np.array([n.velocity for _, n in kept]),
+    instrument_ids=np.array([ids[n.program, font] for font, n in kept]),
+    family_ids=np.array([families.index(n.family) for _, n in kept]),
+    split=np.array([splits[n.program] for _, n in kept], np.int8),
+    original_rows=_choose_originals([note for _, note in kept], splits),
+    instrument_names=list(instruments.values()),
     family_names=list(families),
-    source=f'{pathlib.Path(soundfont).name}, rendered with FluidSynth',
+    source=f'{" and ".join(names)}, rendered with FluidSynth',
   )
+
+
+def _render_program(
+  soundfont: str, share: Sequence[Note]
+) -> list[tuple[Note, np.ndarray]]:
+  """The notes of one program that are heard, with their frames, `[T, W]`."""
+  codec, rendered = HarmonicCodec(), []
+  # While one synth has its samples, others need not unpack them again.
+  with _open_synth(soundfont) as (synth, font):
+    synth.program_select(0, font, 0, share[0].program)
+    for note in share:
+      audio = render_note(soundfont, note)
+      if not is_silent(audio):
+        frames = codec.encode(audio, note.midi_pitch)
+        # Rounded here, so that the collection is what its file will give back.
+        rendered.append((note, frames.astype(np.float16)))
+  return rendered
+
+
+def _instruments(soundfonts: Sequence[str]) -> dict[tuple[int, int], str]:
+  """Names of the instruments, in their order, by program and soundfont."""
+  names = [program_names(soundfont) for soundfont in soundfonts]
+  return {
+    (program, font): '_'.join(
+      [family, f'{program:03d}', _slug(names[font][program])]
+      # Soundfonts name theirs alike.
+      + [_slug(pathlib.Path(soundfonts[font]).stem)] * (font > 0)
+    )
+    for program, family in sorted({(n.program, n.family) for n in plan_notes()})
+    for font in range(len(soundfonts))
+  }
 
 
 def _slug(name: str) -> str:
@@ -279,18 +340,22 @@ def write_collection(
     np.savez_compressed(file, **arrays)
 
 
-def define_soundfont_flag() -> None:
-  """Defines --soundfont."""
-  flags.DEFINE_string(
-    'soundfont', DEFAULT_SOUNDFONT, 'General MIDI soundfont (.sf2) to render.'
-  )
-
-
 def define_flags() -> None:
   """Defines the flags of `main`."""
-  define_soundfont_flag()
+  flags.DEFINE_list(
+    'soundfont',
+    None,
+    'General MIDI soundfont to render, with --dense any number of them; '
+    f'default: {DEFAULT_SOUNDFONT}, with --dense MuseScore General, too.',
+  )
   flags.DEFINE_string(
     'output_dir', None, 'Folder to write the collection to.', required=True
+  )
+  flags.DEFINE_bool(
+    'dense',
+    False,
+    'Write a data directory to train on, of every second key of an instrument '
+    'at all five velocities.',
   )
   flags.DEFINE_integer(
     'limit', None, 'Render only this many notes, evenly chosen.', lower_bound=1
@@ -298,22 +363,35 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> None:
-  """Renders, encodes and writes the collection."""
+  """Renders, encodes and writes a collection."""
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   args = flags.FLAGS
-  if not pathlib.Path(args.soundfont).is_file():
+  defaults = DENSE_SOUNDFONTS if args.dense else (DEFAULT_SOUNDFONT,)
+  soundfonts = args.soundfont or defaults
+  for soundfont in soundfonts:
+    if not pathlib.Path(soundfont).is_file():
+      raise app.UsageError(
+        f'No soundfont at {soundfont}; give one with --soundfont, or install '
+        'fluid-soundfont-gm and musescore-general-soundfont.'
+      )
+  folder = pathlib.Path(args.output_dir)
+  if args.dense and folder.exists():
+    raise app.UsageError(f'{folder} exists; set --output_dir to a new folder.')
+  if len(soundfonts) > 1 and not args.dense:
     raise app.UsageError(
-      f'No soundfont at {args.soundfont}; give one with --soundfont, or '
-      'install fluid-soundfont-gm.'
+      f'{len(soundfonts)} soundfonts: several go with --dense only.'
     )
-  plan = plan_notes()
+  plan = plan_notes(args.dense)
   if args.limit is not None:
     chosen = np.linspace(0, len(plan) - 1, min(args.limit, len(plan)))
     plan = [plan[place] for place in chosen.astype(int)]
-  collection = make_collection(args.soundfont, plan)
-  folder = pathlib.Path(args.output_dir)
-  write_collection(collection, args.soundfont, folder)
+  collection = make_collection(soundfonts, plan)
+  if args.dense:
+    with files.replacing_folder(folder) as temporary:
+      notes.write_data_dir(temporary, collection)
+  else:
+    write_collection(collection, soundfonts[0], folder)
   logging.info('Wrote %d notes to %s', len(collection.frames), folder)
 
 

@@ -26,6 +26,35 @@ def test_programs_of_the_same_samples_share_a_split():
     assert len({splits[program] for program in group}) == 1
 
 
+def test_dense_notes_are_every_second_key_at_all_velocities():
+  plan = make_notes.plan_notes(dense=True)
+  keys = {}
+  for note in plan:
+    keys.setdefault(note.program, set()).add(note.midi_pitch)
+    assert note.velocity in make_notes.VELOCITIES
+  assert len(plan) == len(set(plan)) == 5 * sum(map(len, keys.values()))
+  for program in keys:
+    assert set(np.diff(sorted(keys[program]))) == {2}
+  assert {note[:3] for note in make_notes.plan_notes()} & {n[:3] for n in plan}
+
+
+def test_programs_stay_on_one_side_in_all_soundfonts(soundfont, tmp_path):
+  plan = make_notes.plan_notes(dense=True)[::900]
+  copy = tmp_path / 'Another Font.sf2'
+  copy.symlink_to(soundfont)
+  made = make_notes.make_collection([soundfont, str(copy)], plan)
+  alone = make_notes.make_collection([soundfont], plan)
+  half = len(plan)
+  np.testing.assert_array_equal(made.frames[:half], alone.frames)
+  np.testing.assert_array_equal(made.frames[half:], alone.frames)
+  np.testing.assert_array_equal(made.split, np.tile(alone.split, 2))
+  names = [made.instrument_names[i] for i in made.instrument_ids]
+  assert [f'{x}_another_font' for x in names[:half]] == names[half:]
+  assert {alone.instrument_names[i] for i in alone.instrument_ids} == set(
+    names[:half]
+  )
+
+
 def test_notes_are_remade_as_shipped(soundfont):
   collection = notes.load()
   codec = HarmonicCodec()
@@ -61,7 +90,7 @@ def test_a_note_does_not_depend_on_those_before_it(soundfont):
 
 def test_a_small_collection_survives_its_file(soundfont, tmp_path):
   plan = make_notes.plan_notes()[::400]
-  made = make_notes.make_collection(soundfont, plan)
+  made = make_notes.make_collection([soundfont], plan)
   make_notes.write_collection(made, soundfont, tmp_path)
   read = notes.load(tmp_path)
   assert len(read.frames) == len(plan)

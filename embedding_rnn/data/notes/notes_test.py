@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from embedding_rnn.audio import metrics
+from embedding_rnn.audio import metrics, pitch
 from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.data import notes, writing
 
@@ -174,3 +174,14 @@ def test_a_damaged_collection_is_named(tmp_path):
   (tmp_path / notes.FILE_NAME).write_bytes(flipped)
   with pytest.raises(ValueError, match='missing or damaged'):
     notes.load(tmp_path)
+
+
+@pytest.mark.slow
+def test_pitches_can_be_heard_in_the_originals():
+  collection, others = notes.load(), {}
+  for name, row, audio in notes.originals():
+    found = pitch.estimate_pitch(audio).midi_pitch
+    if found != collection.midi_pitch[row]:
+      others[name] = found
+  # Its lowest stop sounds an octave below the key.
+  assert others == {'organ_017_percussive_organ-061-075': 49}

@@ -13,7 +13,10 @@ from collections.abc import Iterable, Iterator
 
 import soundfile
 from absl import logging
+from tqdm import tqdm
 
+from embedding_rnn.audio.pitch import estimate_pitch
+from embedding_rnn.data.checks import DEFAULT_VELOCITY
 from embedding_rnn.data.preparation.base import (
   Labels,
   Note,
@@ -26,11 +29,13 @@ from embedding_rnn.data.preparation.base import (
 )
 from embedding_rnn.data.preparation.recordings import READ_SECONDS, Recording
 from embedding_rnn.data.splits import SPLITS
+from embedding_rnn.utils import cli
 
 TABLE = 'notes.csv'
 EXAMPLES = 'examples.json'
 AUDIO_SUFFIXES = ('.wav', '.flac', '.aif', '.aiff', '.ogg', '.mp3')
 _EXCERPT_BYTES = 4096
+_LEAST_CONFIDENCE = 0.5  # of a pitch that is heard
 _JSON_CHUNK = 1 << 20  # characters
 _COLON = re.compile(r'\s*:\s*')
 
@@ -85,15 +90,15 @@ def open_wav_folder(folder: str | os.PathLike[str]) -> AudioFolder:
 
   A file's pitch and velocity are in its name, as NSynth's are, or in the file
   notes.csv in the folder, a table with the columns file, pitch and velocity,
-  and as you like instrument, family and split (train, valid or test).
+  and as you like instrument, family and split (train, valid or test). Else the
+  pitch is heard in the sound, and the velocity taken to be 100.
 
   Args:
     folder: with files that libsndfile reads: wav, flac, aiff, ogg, mp3.
 
   Raises:
     FileNotFoundError: if there are none, or one in the table is missing.
-    ValueError: for a bad table, or files of which pitch or velocity are
-      unknown.
+    ValueError: for a bad table, or files of which no pitch is known or heard.
   """
   folder = pathlib.Path(folder)
   files, others = [], 0
@@ -128,9 +133,8 @@ def open_wav_folder(folder: str | os.PathLike[str]) -> AudioFolder:
       labels[file] = known
     else:
       unknown.append(file)
-  if unknown:
-    raise _unknown_error(unknown, folder)
-  return AudioFolder(folder, labels)
+  labels |= _hear(unknown, folder)
+  return AudioFolder(folder, {file: labels[file] for file in files})
 
 
 def open_json_folder(folder: str | os.PathLike[str]) -> AudioFolder:
@@ -195,10 +199,42 @@ def read_audio_file(path: str | os.PathLike[str]) -> Recording:
     raise ValueError(f'it cannot be read: {error}') from error
 
 
+def _hear(files: list[str], folder: pathlib.Path) -> dict[str, Labels]:
+  """The labels by file of what has a pitch; ValueError if some have none."""
+  heard, rows, unknown = {}, [], []
+  for file in tqdm(files, 'Hearing pitches', unit='note', disable=not files):
+    try:
+      audio, sample_rate, _ = read_audio_file(folder / file)
+    except ValueError as error:
+      raise ValueError(f"'{folder / file}': {error}.") from error
+    found = estimate_pitch(audio.mean(axis=1), sample_rate)
+    if found.confidence < _LEAST_CONFIDENCE:
+      unknown.append(file)
+      continue
+    heard[file] = Labels(found.midi_pitch, DEFAULT_VELOCITY)
+    rows.append(
+      {
+        'file': file,
+        'pitch': found.midi_pitch,
+        'cents above it': round(found.cents),
+        'confidence': found.confidence,
+      }
+    )
+  if unknown:
+    raise _unknown_error(unknown, folder)
+  if rows:
+    logging.info(
+      "Pitches that were heard; what is wrong, correct in '%s':\n%s",
+      folder / TABLE,
+      cli.format_table(rows),
+    )
+  return heard
+
+
 def _unknown_error(files: list[str], folder: pathlib.Path) -> ValueError:
   return ValueError(
-    f"Pitch and velocity of {len(files)} files in '{folder}' are unknown, "
-    f'such as {files[0]!r}. Name them as NSynth does, '
+    f"In {len(files)} files of '{folder}' no pitch can be heard, such as "
+    f'{files[0]!r}. Name them as NSynth does, '
     'instrument-pitch-velocity, such as keyboard_acoustic_004-060-025.wav; '
     f"or describe them in '{folder / TABLE}', a table with the columns file, "
     'pitch and velocity (and as you like instrument, family and split), such '

@@ -122,7 +122,7 @@ def test_table(tmp_path):
     ),
     ('file,pitch,velocity,split\na.wav,5,1,best\n', "split is 'best'"),
     ('file,pitch,velocity\nb.wav,50,1\n', "1 files .* such as 'b.wav'"),
-    ('file,pitch,velocity\n', "1 files in .* unknown, such as 'a.wav'"),
+    ('file,pitch,velocity\n', "In 1 files .* heard, such as 'a.wav'"),
   ],
 )
 def test_bad_table(tmp_path, table, message):
@@ -214,3 +214,22 @@ def test_digest_tells_sources_apart(tmp_path):
       write(folder / f'{name}.wav')
     digests.add(audio_files.open_wav_folder(folder).sha256)
   assert len(digests) == 3
+
+
+def test_pitches_are_heard_where_nothing_says_them(tmp_path):
+  folder = tmp_path / 'sounds'
+  time = np.arange(2 * 44_100) / 44_100
+  folder.mkdir()
+  for name, f0_hz in (('low', 110.0), ('bell', 880.0), ('piano-060-025', 220)):
+    tone = sum(np.sin(2 * np.pi * f0_hz * k * time) / k for k in (1, 2, 3))
+    soundfile.write(folder / f'{name}.wav', 0.2 * tone, 44_100)
+  (folder / 'notes.csv').write_text('file,pitch,velocity\nbell.wav,80,50\n')
+  labels = {
+    note.name: note.labels
+    for note in all_of(audio_files.open_wav_folder(folder))
+  }
+  assert labels == {
+    'bell.wav': Labels(80, 50),
+    'low.wav': Labels(45, 100),
+    'piano-060-025.wav': Labels(60, 25, 'piano'),
+  }
