@@ -203,8 +203,14 @@ def _measure_run(
   wide = samples if usual == _WIDE else _sample(run, reference, _WIDE)
   asked = reference.family_measures(samples) if run.prior else {}
   if model.conditional:
-    made = run.reconstruct(notes, one_hots, greedy='mean', seed=seed)
-    drawn = run.reconstruct(notes, one_hots, seed=seed, **usual)
+    again = partial(
+      run.sample,
+      one_hots,
+      run.encode(notes, one_hots).z,
+      num_frames=notes.shape[1],
+      seed=seed,
+    )
+    made, drawn = again(greedy='mean'), again(**usual)
   else:
     mean_note = run.sample(one_hots[:1], greedy='mean', seed=seed)[0]
     guesses = mean_note, wide.mean(axis=0)

@@ -59,9 +59,7 @@ class Reference:
     self.split = split if split or notes else 'test'
     measured = notes or dataset
     if measured is None:
-      raise ValueError(
-        'dataset=None and notes=None: expected notes to measure.'
-      )
+      raise ValueError('dataset=None and notes=None: expected one of them.')
     self.data_dir = os.path.abspath(measured.data_dir)
     self.rows = _some(rng, _rows_of(measured, self.split), _MAX_NOTES)
     self.notes, _ = measured.notes(self.rows)
