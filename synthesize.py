@@ -10,7 +10,8 @@ Examples:
     --num_given=30 --gap=40,70
 
 Held-out notes are reconstructed, and a new note is sampled for each pitch. The
-files go to run_dir/synthesis; index.html shows them, summary.json lists them.
+files go to run_dir/synthesis, or synthesis_2 and so on, a folder for each
+setting; index.html shows them, summary.json lists them.
 """
 
 from absl import app

@@ -3,17 +3,17 @@
   python benchmarks/speed.py
   python benchmarks/speed.py --models=default_hps --repeats=9
 
-A training step is measured as an effective rate: the operations that the 2017
-graph spends on it (matrix products, three times the forward pass) over our
-time, as a fraction of the float32 matrix-product peak measured just before and
-just after it. Sampling is measured against the 2017 times on a machine of the
-same kind, which had two cores and ran a float32 matrix product at 155 GFLOP/s;
-the peak measured here is printed beside it. Each model runs in a process of its
-own, so that its peak of memory is its own.
+A training step is measured as two rates, both as fractions of the machine's
+peak just before and just after it (see `peak.py`): that of the matrix products
+that are done, and that of those which the 2017 graph spends on a step. What z
+and pitch add to the gates is not among the former for each frame, since it is
+found once for a note. Sampling is measured against the 2017 times on a machine
+of the same kind, which had two cores and ran a float32 matrix product at 155
+GFLOP/s; the peak measured here is printed beside it. Each model runs in a
+process of its own, so that its peak of memory is its own.
 """
 
 import json
-import os
 import pathlib
 import resource
 import subprocess
@@ -26,17 +26,13 @@ from tqdm import tqdm
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from a clone, installed or not.
 
-# What the 2017 graphs take: GFLOP of a training step, its GB, and seconds of
-# sampling one sequence of 125 frames.
+import peak
+
+# What the 2017 graphs take: GB of a training step, and seconds of sampling one
+# sequence of 125 frames.
 MODELS = {
-  'default_hps': ('', 562, 4.8, 0.525),
-  'blog_13': (
-    'rnn_size=1024,model=layer_norm,num_layers=2,enc_rnn_size=1024,z_size=128,'
-    'num_mixture=20,batch_size=32',
-    557,
-    13.5,
-    1.40,
-  ),
+  'default_hps': ('', 4.8, 0.525),
+  'blog_13': (peak.BLOG_13, 13.5, 1.40),
 }
 NUM_FRAMES, WIDTH, PITCHES = 125, 16, 128
 
@@ -49,23 +45,12 @@ _REPEATS = flags.DEFINE_integer(
 _CHILD = flags.DEFINE_string('child', None, 'For the processes it starts.')
 
 
-def _peak_gflops(tf):
-  """The rate of a 2048-square float32 matrix product, median of six."""
-  a = tf.random.normal([2048, 2048])
-  seconds = []
-  for _ in range(6):
-    start = time.perf_counter()
-    tf.linalg.matmul(a, a)[0, 0].numpy()
-    seconds.append(time.perf_counter() - start)
-  return 2 * 2048**3 / sorted(seconds)[3] / 1e9
-
-
 def _median(values):
   return sorted(values)[len(values) // 2]
 
 
 def _measure_training(name, repeats):
-  """Time to the first step, effective rates, and peak memory."""
+  """Times of the first step and of others, their GFLOP, and memory."""
   import tensorflow as tf  # its import is part of the time
 
   import embedding_rnn
@@ -73,8 +58,7 @@ def _measure_training(name, repeats):
   from embedding_rnn.training.step import make_training_step
   from embedding_rnn.training.training import NoteObjective
 
-  overrides, gflop, _, _ = MODELS[name]
-  hps = embedding_rnn.default_hps().parse(overrides)
+  hps = embedding_rnn.default_hps().parse(MODELS[name][0])
   model = embedding_rnn.Model(hps)
   optimizer = make_optimizer(hps)
   optimizer.build(model.trainable_variables)
@@ -91,20 +75,16 @@ def _measure_training(name, repeats):
   train()
   first = time.clock_gettime(time.CLOCK_BOOTTIME) - _process_start()
   train()
-  seconds, ratios, peaks = [], [], [_peak_gflops(tf)]
+  seconds = []
   for _ in range(repeats):
     start = time.perf_counter()
     train()
     seconds.append(time.perf_counter() - start)
-    peaks.append(_peak_gflops(tf))
-    ratios.append(gflop / seconds[-1] / (sum(peaks[-2:]) / 2))
   memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
   return {
     'first_step_s': first,
-    'step_s': _median(seconds),
-    'ratio': _median(ratios),
-    'ratio_range': [min(ratios), max(ratios)],
-    'peak_gflops': _median(peaks),
+    'seconds': seconds,
+    'gflop': peak.training_operations(model, NUM_FRAMES)._asdict(),
     'memory_gb': memory,
   }
 
@@ -123,7 +103,7 @@ def _measure_sampling(name, repeats):
 
   hps = embedding_rnn.default_hps().parse(MODELS[name][0])
   model = embedding_rnn.Model(hps)
-  result = {'peak_gflops': _peak_gflops(tf)}
+  result = {}
   for batch_size in (1, 64):
     pitches = tf.one_hot([60] * batch_size, PITCHES)
     model.sample(pitches, seed=0)
@@ -151,32 +131,40 @@ def main(_):
     measure = globals()[f'_measure_{_CHILD.value}']
     print(json.dumps(measure(_MODELS.value[0], _REPEATS.value)))
     return
-  with open('/proc/cpuinfo') as f:
-    names = {x.split(':')[1].strip() for x in f if x.startswith('model name')}
-  print(f'{", ".join(names)}, {os.cpu_count()} cores\n')
+  print(f'{peak.describe_machine()}\n')
   kinds = ('training', 'sampling')
   jobs = [(kind, name) for kind in kinds for name in _MODELS.value]
-  results = {job: _run_child(*job) for job in tqdm(jobs, unit='model')}
+  results, rates = {}, [peak.measure()]
+  for job in tqdm(jobs, unit='model'):
+    results[job] = _run_child(*job)
+    rates.append(peak.measure())
+    results[job]['peak'] = peak.best(rates[-2:])
   print(
-    '| training | s a step | of the peak (range) | memory, GB (2017) '
-    '| first step after, s |\n|---|---|---|---|---|'
+    '| training | s a step (range) | of the peak, products done '
+    '| those of 2017 | peak | memory, GB (2017) | first step after, s |\n'
+    + '|---' * 7
+    + '|'
   )
   for name in _MODELS.value:
-    r, memory = results['training', name], MODELS[name][2]
-    low, high = r['ratio_range']
+    r, memory = results['training', name], MODELS[name][1]
+    seconds, gflops = r['seconds'], r['peak'].gflops
+    done, plain = (
+      r['gflop'][kind] / _median(seconds) / gflops for kind in ('done', 'plain')
+    )
     print(
-      f'| {name} | {r["step_s"]:.2f} | {r["ratio"]:.2f} ({low:.2f}-{high:.2f}) '
-      f'of {r["peak_gflops"]:.0f} GFLOP/s | {r["memory_gb"]:.2f} ({memory}) '
+      f'| {name} | {_median(seconds):.2f} '
+      f'({min(seconds):.2f}-{max(seconds):.2f}) | {done:.2f} | {plain:.2f} '
+      f'| {r["peak"]} | {r["memory_gb"]:.2f} ({memory}) '
       f'| {r["first_step_s"]:.1f} |'
     )
   print('\n| sampling | s a sequence | of 2017 |\n|---|---|---|')
   for name in _MODELS.value:
-    r, before = results['sampling', name], MODELS[name][3]
+    r, before = results['sampling', name], MODELS[name][2]
     for batch_size in (1, 64):
       seconds = r[f'batch_{batch_size}']
       print(
         f'| {name}, batch {batch_size} | {seconds:.4f} '
-        f'| 1/{before / seconds:.1f} (peak {r["peak_gflops"]:.0f} GFLOP/s) |'
+        f'| 1/{before / seconds:.1f} (peak {r["peak"].gflops:.0f} GFLOP/s) |'
       )
 
 

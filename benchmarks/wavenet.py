@@ -5,13 +5,14 @@
   python benchmarks/wavenet.py --nsynth_checkpoint_path=wavenet-ckpt
 
 Generation is measured frame by frame, each of 512 samples a note, right after
-the machine: its rate of float32 matrix products and of reading memory. These
-are limits of any program that reads all weights at each step, 238 MB, and does
-all arithmetic, 119 MFLOP a sample. The first is no limit to one that looks
-ahead or has 8-bit weights. Beside it are the rates of Magenta's fastgen on a
-machine with two cores and 155 GFLOP/s. Each row is a process of its own, so
-that its peak of memory is its own. The weights are random; with a checkpoint
-the cost of 8 bits is that of its weights.
+the machine's rate of reading memory; its rate of float32 matrix products is
+measured before and after each row (see `peak.py`). These are limits of any
+program that reads all weights at each step, 238 MB, and does all arithmetic,
+119 MFLOP a sample. The first is no limit to one that looks ahead or has 8-bit
+weights. Beside it are the rates of Magenta's fastgen on a machine with two
+cores and 155 GFLOP/s. Each row is a process of its own, so that its peak of
+memory is its own. The weights are random; with a checkpoint the cost of 8 bits
+is that of its weights.
 """
 
 import concurrent.futures
@@ -29,6 +30,8 @@ from tqdm import tqdm
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # Run from a clone, installed or not.
+
+import peak
 
 # Audio samples a second of Magenta's fastgen, by batch size, and how many times
 # as many we want.
@@ -65,29 +68,23 @@ def _median(values):
   return sorted(values)[len(values) // 2]
 
 
-class _Machine:
-  """Measures what the machine can do at the moment."""
+class _Memory:
+  """Measures how fast this process reads memory at the moment, GB/s."""
 
   def __init__(self):
-    self.gflops, self.gb_per_s = [], []
-    self._square = np.ones([2048, 2048], np.float32)
     # Of 256 MB in all, several times the cache.
     num_threads = len(os.sched_getaffinity(0))
     self._parts = np.split(
       np.ones(2**26 // num_threads * num_threads, np.float32), num_threads
     )
     self._pool = concurrent.futures.ThreadPoolExecutor(num_threads)
-    self.measure()
-    self.gflops, self.gb_per_s = [], []  # Without what it takes to begin.
+    self.measure()  # what it takes to begin
 
   def measure(self):
     start = time.perf_counter()
-    self._square @ self._square
-    self.gflops.append(2 * 2048**3 / (time.perf_counter() - start) / 1e9)
-    start = time.perf_counter()
     list(self._pool.map(lambda part: part @ part, self._parts))
     size = sum(part.nbytes for part in self._parts)
-    self.gb_per_s.append(size / (time.perf_counter() - start) / 1e9)
+    return size / (time.perf_counter() - start) / 1e9
 
 
 def _memory_gb():
@@ -112,18 +109,17 @@ def _measure_generation(kind, batch_size):
   chunks = runtime.stream(generator, encodings, seed=0)
   made = time.perf_counter() - start
   next(chunks)
-  memory, machine, rates = _memory_gb(), _Machine(), []
+  memory_gb, memory, rates, gb_per_s = _memory_gb(), _Memory(), [], []
   for _ in range(_REPEATS.value):
-    machine.measure()
+    gb_per_s.append(memory.measure())
     start = time.perf_counter()
     codes, _ = next(chunks)
     rates.append(codes.size / (time.perf_counter() - start))
   return {
     'made_s': made,
-    'memory_gb': memory,
+    'memory_gb': memory_gb,
     'rates': rates,
-    'gflops': machine.gflops,
-    'gb_per_s': machine.gb_per_s,
+    'gb_per_s': gb_per_s,
   }
 
 
@@ -134,16 +130,14 @@ def _measure_encoding():
   model = nsynth.WaveNetAutoencoder()
   audio = np.random.default_rng(0).uniform(-1, 1, [NOTES_TO_ENCODE, 64_000])
   model.encode(audio).numpy()
-  memory, machine, seconds = _memory_gb(), _Machine(), []
+  memory, seconds = _memory_gb(), []
   for _ in range(_REPEATS.value):
-    machine.measure()
     start = time.perf_counter()
     model.encode(audio).numpy()
     seconds.append((time.perf_counter() - start) / NOTES_TO_ENCODE)
   return {
     'memory_gb': memory,
     'seconds': seconds,
-    'gflops': machine.gflops,
     'has_decoder': model.decoder.built,
   }
 
@@ -240,7 +234,7 @@ def _print_generation(results):
     'made in, s | peak, GFLOP/s | GB/s |\n' + '|---' * 11 + '|'
   )
   for (kind, batch_size), r in results.items():
-    rate, gflops = _median(r['rates']), _median(r['gflops'])
+    rate, gflops = _median(r['rates']), r['peak'].gflops
     bandwidth = _median(r['gb_per_s'])
     before, goal = FASTGEN.get(batch_size), GOALS[kind].get(batch_size)
     print(
@@ -266,7 +260,7 @@ def _print_encoding(r):
   print(
     f'| {what} | {_median(r["seconds"]):.2f} '
     f'({min(r["seconds"]):.2f}-{max(r["seconds"]):.2f}) | {ENCODING} '
-    f'| {ENCODING_GOAL} | {r["memory_gb"]:.2f} | {_median(r["gflops"]):.0f} |'
+    f'| {ENCODING_GOAL} | {r["memory_gb"]:.2f} | {r["peak"].gflops:.0f} |'
   )
 
 
@@ -288,14 +282,17 @@ def main(_):
   if _CHILD.value:
     print(json.dumps(_measure(*json.loads(_CHILD.value))))
     return
-  with open('/proc/cpuinfo') as f:
-    names = {x.split(':')[1].strip() for x in f if x.startswith('model name')}
-  print(f'{", ".join(names)}, {os.cpu_count()} cores')
+  print(peak.describe_machine())
   jobs = []
   for kind in _KINDS.value:
     sizes = [[size] for size in _BATCH_SIZES.value] if kind in GOALS else [[]]
     jobs += [(kind, *size) for size in sizes]
-  results = {job: _run_child(*job) for job in tqdm(jobs, unit='row')}
+  results, rates = {}, [peak.measure()]
+  for job in tqdm(jobs, unit='row'):
+    results[job] = _run_child(*job)
+    if job != ('cost',):
+      rates.append(peak.measure())
+      results[job]['peak'] = peak.best(rates[-2:])
   runtime = {job: r for job, r in results.items() if job[0] in GOALS}
   if runtime:
     _print_generation(runtime)

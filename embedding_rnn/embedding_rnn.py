@@ -17,6 +17,7 @@ from embedding_rnn.model.hparams import (
   check_hparams,
   condition_size,
   default_hps,
+  expect_enough_memory,
 )
 from embedding_rnn.model.schedules import (
   clip_gradients,
@@ -111,6 +112,7 @@ class Model(keras.Model):
   def __init__(self, hps: HParams, precision: str = 'float32', **kwargs: Any):
     super().__init__(**kwargs)
     check_hparams(hps)
+    expect_enough_memory(hps, is_training=False)
     self.hps = hps.copy()
     if precision not in PRECISIONS:
       raise ValueError(

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import embedding_rnn
 from embedding_rnn import embedding_rnn as model_lib
-from embedding_rnn.model import latents, schedules
+from embedding_rnn.model import hparams, latents, schedules
 
 TINY = (
   'rnn_size=8,enc_rnn_size=6,z_size=3,num_mixture=2,seq_width=4,max_seq_len=7,'
@@ -44,6 +44,31 @@ def model():
 def test_package_and_module_give_the_same_names():
   assert embedding_rnn.default_hps() == model_lib.default_hps()
   assert embedding_rnn.Model is model_lib.Model
+
+
+@pytest.mark.parametrize(
+  'overrides',
+  [
+    '',
+    'unconditional=1,num_layers=3',
+    'model=layer_norm,bidir=0,no_sample_vae=1,frames_per_step=5',
+    'model=hyper,enc_model=hyper,hyper_lstm_size=64,hyper_embedding_size=16',
+    'feedback_keep_prob=0,error_order=2,velocity_context=1,pca_dim_reduce=1',
+  ],
+)
+def test_weights_are_estimated_before_they_are_made(overrides):
+  hps = embedding_rnn.default_hps()
+  hps.parse('rnn_size=96,enc_rnn_size=64').parse(overrides)
+  estimate = hparams.num_weights(hps)
+  assert estimate == pytest.approx(
+    embedding_rnn.Model(hps).count_params(), rel=0.08
+  )
+
+
+def test_what_no_machine_could_hold_is_refused_before_it_is_made():
+  hps = embedding_rnn.default_hps().parse('rnn_size=65536,num_layers=64')
+  with pytest.raises(ValueError, match=r'rnn_size=65536.* GB of memory, and'):
+    embedding_rnn.Model(hps)
 
 
 def test_later_changes_of_hps_have_no_effect():

@@ -35,8 +35,8 @@ from embedding_rnn.model.hparams import (
   names_that_shape,
 )
 from embedding_rnn.nsynth import codec
-from embedding_rnn.training.checkpoints import is_run
-from embedding_rnn.utils import cli, dataclass_flags
+from embedding_rnn.training.checkpoints import check_run_name, is_run
+from embedding_rnn.utils import cli, dataclass_flags, files
 from embedding_rnn.utils.dataclass_flags import option
 
 # What needs TensorFlow, whose import takes seconds, is imported in functions.
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
-_NUM_NOTES = 8  # reconstructed at the end of default_run
 
 # The fields of `Options` that the command line says, once there is one; see
 # `read_flags`.
@@ -64,6 +63,11 @@ class Options(job.Settings):
     command: to be given again for the same, as the page of notes shows it.
   """
 
+  exp_name: str | None = option(
+    None,
+    "Name of the run, that of its folder in --log_root; default: the run's own "
+    'name. For one run, not for a whole sweep.',
+  )
   hparam: str = option(
     '', 'Hyperparameters as name=value,name=value; they override everything.'
   )
@@ -139,12 +143,12 @@ def obey_flags() -> bool:
   read_flags()
   args = flags.FLAGS
   if args.list:
-    logging.info('%s', grids.format_experiments())
+    cli.write_result(grids.format_experiments())
   elif args.report:
     folder = pathlib.Path(args.report)
     if not folder.exists():
       folder = job.find_job(args.log_root, args.report).folder
-    logging.info('%s', report.write_report(folder))
+    cli.write_result(report.write_report(folder))
   elif args.experiment == 'default_run':
     default_run(args.local)
   elif args.experiment:
@@ -158,6 +162,13 @@ def obey_flags() -> bool:
       )
     return False
   return True
+
+
+def main(argv: list[str]) -> None:
+  """The command embedding-rnn train: as the root's run.py is delivered."""
+  del argv
+  if not obey_flags():
+    default_run()
 
 
 def default_run(
@@ -178,8 +189,9 @@ def default_run(
 
   Args:
     local: on this machine; a cluster only trains the two models.
-    exp_name: name of the run's folder in log_root; the unconditional model's
-      is the same with '_unconditional' at its end.
+    exp_name: name of the run's folder in log_root, if the command line names
+      no other; the unconditional model's is the same with '_unconditional' at
+      its end.
     **options: fields of `Options`; others are as the command line says.
 
   Raises:
@@ -188,6 +200,7 @@ def default_run(
   """
   start, chosen = time.monotonic(), _choose(options)
   tuning = _fine_tuning(chosen)
+  exp_name = exp_name if chosen.exp_name is None else chosen.exp_name
   overrides = tuning | _batch_that_fits(chosen)
   hps, baseline = grids.plan_runs(
     'default_run', hparam=chosen.hparam, overrides=overrides
@@ -254,6 +267,14 @@ def launch(
   """
   start, chosen = time.monotonic(), _choose(options)
   plan = grids.plan_runs(name, run_all, chosen.hparam)
+  if chosen.exp_name is not None:
+    if len(plan) > 1:
+      raise ValueError(
+        f'exp_name={chosen.exp_name!r} is for one run, and {name} has '
+        f'{len(plan)}: leave it out, or give another --log_root.'
+      )
+    (hps,) = plan.values()
+    plan = {chosen.exp_name: hps}
   is_sweep = grids.is_sweep(name)
   if is_sweep:
     chosen = dataclasses.replace(chosen, resume=True)
@@ -261,7 +282,7 @@ def launch(
 
   def train(run_name: str, hps: HParams) -> None:
     run = _train_here(run_name, hps, chosen)
-    logging.info('The run: %s', run.folder)
+    cli.write_result(f'The run: {run.folder}')
     _log_time(start, chosen)
 
   if plan and not local:
@@ -315,7 +336,7 @@ def prepare(
     FileExistsError: if there is such a run that is not to be continued.
   """
   if options.dry_run:
-    logging.info('%s', grids.format_plan(plan))
+    cli.write_result(grids.format_plan(plan))
     return {}
   if local:
     resources.expect_defaults(options.resources)
@@ -329,16 +350,14 @@ def prepare(
   if skip_finished:
     logging.info('%d of %d runs are left.', len(left), len(plan))
   if left:
+    files.make_output_dir(options.log_root, 'log_root')
     _check_data(left, options)
   return left
 
 
 def _check_name(run_name: str, options: Options) -> None:
   """Raises if a run cannot have its name."""
-  if run_name in ('', '.', '..') or pathlib.Path(run_name).name != run_name:
-    raise ValueError(
-      f'exp_name={run_name!r}: expected a name for a folder in --log_root.'
-    )
+  check_run_name(run_name)
   folder = pathlib.Path(options.log_root, run_name)
   if not options.resume and is_run(folder):
     raise FileExistsError(
@@ -389,23 +408,23 @@ def _evaluate_and_synthesize(
     seed=options.seed,
   )
   tables.write_metrics(run.folder, metrics)
-  logging.info('%s', tables.format_metrics(metrics))
-  num_notes = 0
-  if run.model.conditional:
-    num_notes = min(_NUM_NOTES, len(dataset.rows['test']))
-  output_dir = pathlib.Path(run.folder) / 'synthesis'
+  cli.write_result(tables.format_metrics(metrics))
+  num_notes = None if run.model.conditional else 0
+  config = SynthesisConfig(num_notes=num_notes, seed=options.seed)
+  config = config.completed(run)
+  output_dir = synthesis.choose_output_dir(run.folder, config)
   summary = synthesis.synthesize(
     run,
     dataset,
     output_dir,
-    SynthesisConfig(num_notes=num_notes, seed=options.seed),
+    config,
     codec=run_codec,
     metrics=metrics,
     command=options.command,
   )
-  logging.info('%s', synthesis.format_summary(summary))
-  logging.info('The run: %s', run.folder)
-  logging.info('Listen to it: %s', output_dir / page.FILE_NAME)
+  cli.write_result(synthesis.format_summary(summary))
+  cli.write_result(f'The run: {run.folder}')
+  cli.write_result(f'Listen to it: {output_dir / page.FILE_NAME}')
 
 
 def _log_time(start: float, options: Options) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags as flags_module
-from absl import logging
 
 import embedding_rnn
 from embedding_rnn import run
@@ -48,13 +47,9 @@ def trained(monkeypatch):
 
 @pytest.mark.slow
 def test_default_run_trains_compares_and_writes_notes(
-  flags, tiny_data_dir, tmp_path, monkeypatch
+  flags, tiny_data_dir, tmp_path, monkeypatch, capsys, caplog
 ):
-  lines = []
-  monkeypatch.setattr(
-    logging, 'info', lambda text, *values: lines.append(text % values)
-  )
-  monkeypatch.setattr(run, '_NUM_NOTES', 1)
+  caplog.set_level('INFO', logger='absl')
   flags(f'--hparam={TINY}', data_dir=tiny_data_dir)
   run.default_run(local=True, exp_name='tiny')
   folder = tmp_path / 'logs' / 'tiny'
@@ -63,26 +58,28 @@ def test_default_run_trains_compares_and_writes_notes(
   assert trained_run.hps.rnn_size == baseline.hps.rnn_size == 16
   assert (trained_run.hps.unconditional, baseline.hps.unconditional) == (0, 1)
   summary = json.loads((folder / 'synthesis' / 'summary.json').read_text())
-  sections = [note['section'] for note in summary['notes']]
-  assert sections == ['reconstruction', 'sample', 'sample', 'sample']
+  families = [note['family'] for note in summary['notes']]
+  assert len(families) > 4 and families[-3:] == [None, None, None]
+  assert sorted(set(families[:-3])) == families[:-3]
   for name in (
     summary['notes'][0]['audio']['made']['file'],
-    summary['notes'][1]['figures']['note'],
+    summary['notes'][-1]['figures']['note'],
   ):
     assert (folder / 'synthesis' / name).stat().st_size > 10_000
   page = (folder / 'synthesis' / 'index.html').read_text()
   assert 'negative log likelihood' in page
   measured = json.loads((folder / 'metrics.json').read_text())
   assert measured['models']['unconditional']['mse'] > 0
+  results = capsys.readouterr().out
   for said in (
     '12 test notes',
     'reconstruction: mean squared error',
     'unconditional',
     f'Listen to it: {folder / "synthesis" / "index.html"}',
-    f'tensorboard --logdir={tmp_path / "logs"}',
-    'Finished after',
   ):
-    assert said in '\n'.join(lines)
+    assert said in results
+  for said in (f'--logdir={tmp_path / "logs"}', 'Finished after'):
+    assert said in caplog.text and said not in results
   weights = {path: path.read_bytes() for path in folder.glob('best-*/*')}
   with pytest.raises(FileExistsError, match=r'There is a run.*--resume'):
     run.default_run(local=True, exp_name='tiny')
@@ -243,22 +240,33 @@ def test_not_local_is_submitted(flags, monkeypatch, tiny_data_dir, experiment):
   assert resources.gpus == 2
 
 
-def test_dry_run_and_list_only_show(flags, monkeypatch, trained, tmp_path):
-  lines = []
-  monkeypatch.setattr(
-    logging, 'info', lambda text, *values: lines.append(text % values)
-  )
+def test_dry_run_and_list_only_show(flags, capsys, trained, tmp_path):
   flags('--dry_run', '--experiment=difference_test', '--hparam=num_steps=3')
   assert run.obey_flags()
   run.default_run(exp_name='mine')
-  shown = '\n'.join(lines)
+  shown = capsys.readouterr().out
   assert 'exp_diff_input_0: num_steps=3,difference_input=0' in shown
   assert 'mine_unconditional: num_steps=3' in shown
   flags_module.FLAGS.list = True
   assert run.obey_flags()
-  assert 'sweep_high_layer_norm' in lines[-1]
+  assert 'sweep_high_layer_norm' in capsys.readouterr().out
   assert not trained
   assert not list(tmp_path.iterdir())
+
+
+def test_the_command_line_names_a_run(
+  flags, trained, tiny_data_dir, monkeypatch
+):
+  monkeypatch.setattr(run, '_evaluate_and_synthesize', lambda *args: None)
+  flags('--exp_name=mine', '--hparam=batch_size=4', data_dir=tiny_data_dir)
+  run.short_test()
+  run.z_size_sweep()
+  assert [name for name, *_ in trained] == ['mine', 'mine']
+  with pytest.raises(ValueError, match="exp_name='mine' is for one run"):
+    run.z_size_sweep(run_all=True)
+  trained.clear()
+  run.main([])
+  assert [name for name, *_ in trained] == ['mine', 'mine_unconditional']
 
 
 def test_every_experiment_is_a_function(flags, trained, tiny_data_dir):
@@ -298,6 +306,9 @@ def test_without_a_command_line(trained, tiny_data_dir, tmp_path, monkeypatch):
   [
     ([], {'exp_name': '../elsewhere'}, r"exp_name='\.\./elsewhere'"),
     ([], {'exp_name': ''}, "exp_name=''"),
+    ([], {'log_root': ''}, '--log_root= is empty'),
+    ([], {'exp_name': 'a\x1b[31m'}, r"exp_name='a\\x1b\[31m'"),
+    ([], {'exp_name': 'x' * 300}, 'at most 200 bytes'),
     (['--hparam=rnn_sizes=3'], {}, 'Unknown hyperparameter'),
     (['--hparam=rnn_size=big'], {}, 'Could not parse'),
     (['--seed=-1'], {}, 'seed=-1 and trial=0: expected a seed of at least 0'),

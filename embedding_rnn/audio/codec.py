@@ -23,7 +23,9 @@ from embedding_rnn.audio import (
   harmonics,
 )
 from embedding_rnn.audio.pitches import to_midi
+from embedding_rnn.utils import memory
 
+_DECODING_BYTES = 90_000  # that a frame of a note takes meanwhile, measured
 _WEIGHTS = pathlib.Path(__file__).with_name('codec_weights.npz')
 
 
@@ -154,7 +156,13 @@ class HarmonicCodec(Codec):
     return frames
 
   def _decode(self, frames: np.ndarray, midi_pitch: np.ndarray) -> np.ndarray:
-    num_samples = frames.shape[1] * self.hop_length
+    num_notes, num_frames, _ = frames.shape
+    num_samples = num_frames * self.hop_length
+    memory.expect_memory(
+      num_frames * _DECODING_BYTES + 4 * num_notes * num_samples,
+      f'Decoding {num_notes} notes of {num_frames} frames',
+      'decode fewer or shorter notes',
+    )
     audio = np.empty((len(frames), num_samples), np.float32)
     for row, pitch in enumerate(midi_pitch.tolist()):
       levels = frames_to_features(frames[row], pitch, load_linear_map())

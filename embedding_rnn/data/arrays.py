@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tqdm import auto as tqdm
 
 from embedding_rnn.data.splits import SPLITS
+from embedding_rnn.utils import cli
 
 _CHUNK_BYTES = 8 << 20
 REMAKE = 'make the file again, or restore it from a copy'
@@ -213,7 +213,7 @@ def _check_chunks(
   """Calls `check` with rows of about 8 MB, and the number of their first."""
   size = max(1, _CHUNK_BYTES // max(1, array[0].nbytes))
   # A bar appears only if it takes longer than two seconds.
-  with tqdm.tqdm(
+  with cli.progress_bar(
     total=len(array),
     desc=f'Checking {os.path.basename(path)}',
     unit=' notes',

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +9,18 @@ from typing import Any
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data.arrays import REMAKE
 from embedding_rnn.data.splits import SPLITS
+from embedding_rnn.utils import reading
 
 FILE = 'dataset.json'
 CODEC, CHECKPOINT, SAMPLE_RATE = 'codec', 'checkpoint', 'sample_rate'
 INSTRUMENTS, FAMILIES = 'instruments', 'instrument_families'  # names by id
 SPLIT_NAMES = {'split_names': list(SPLITS)}
-_TYPES = {CODEC: str, CHECKPOINT: dict, INSTRUMENTS: list, FAMILIES: list}
+_TYPES = {
+  CODEC: str | None,
+  CHECKPOINT: dict | None,
+  INSTRUMENTS: list[str] | None,
+  FAMILIES: list[str] | None,
+}
 
 
 def of_codec(codec: Codec) -> dict[str, Any]:
@@ -52,28 +57,6 @@ def read(data_dir: str | os.PathLike[str]) -> dict[str, Any]:
   """
   path = os.path.join(data_dir, FILE)
   try:
-    with open(path, encoding='utf-8') as file:
-      metadata = json.load(file)
+    return reading.read_json(path, f'{REMAKE}, or remove it', hints=_TYPES)
   except FileNotFoundError:
     return {}
-  except (ValueError, RecursionError) as error:
-    raise ValueError(
-      f'{path!r} is damaged: {error}; {REMAKE}, or remove it to do without.'
-    ) from error
-  if not isinstance(metadata, dict):
-    raise ValueError(
-      f'{path!r} must hold a JSON object, got {type(metadata).__name__}; '
-      f'{REMAKE}.'
-    )
-  words = {str: 'a text', dict: 'an object', list: 'a list of names'}
-  for key, expected in _TYPES.items():
-    value = metadata.get(key)
-    is_good = value is None or isinstance(value, expected)
-    if is_good and isinstance(value, list):
-      is_good = all(isinstance(name, str) for name in value)
-    if not is_good:
-      raise ValueError(
-        f'{path!r} has {str(value)[:60]!r} as {key!r}; it must be '
-        f'{words[expected]}. {REMAKE}.'
-      )
-  return metadata

@@ -13,10 +13,10 @@ with a row for each of them; a run that fails is named, the others go on.
 
 import pathlib
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from embedding_rnn.data.splits import SPLITS
-from embedding_rnn.evaluate import sweep, tables
+from embedding_rnn.evaluate import tables
 from embedding_rnn.experiments import job
 from embedding_rnn.nsynth import codec
 from embedding_rnn.utils import cli, files
@@ -52,15 +52,16 @@ def define_flags() -> None:
     'num_importance_samples',
     32,
     'Latents for each note in the bound on the likelihood.',
+    lower_bound=1,
   )
   flags.DEFINE_integer(
-    'num_decoded_notes', 32, 'Notes to decode to audio; 0 for no audio.'
+    'num_decoded_notes', 32, 'Notes to decode to audio; 0 for no audio.', 0
   )
   for name in ('temperature', 'temperature_2'):
     flags.DEFINE_float(
       name, None, 'Of samples; default: as synthesize.py makes them.'
     )
-  flags.DEFINE_integer('seed', 0, 'The same seed gives the same numbers.')
+  flags.DEFINE_integer('seed', 0, 'The same seed gives the same numbers.', 0)
   codec.define_flags()
 
 
@@ -81,12 +82,15 @@ def main(argv: list[str]) -> None:
     )
   run_dirs = job.find_runs(args.run_dir)
   folder = files.make_output_dir(
-    args.output_dir or sweep.default_output_dir(args.run_dir, args.notes)
+    args.output_dir or tables.default_output_dir(args.run_dir, args.notes)
   )
   is_sweep = pathlib.Path(args.run_dir) not in run_dirs.values()
   output_dirs = None
   if args.output_dir is not None:
     output_dirs = {n: folder / n if is_sweep else folder for n in run_dirs}
+  # TensorFlow is imported when all that can be said before has been said.
+  from embedding_rnn.evaluate import sweep
+
   results = sweep.evaluate_runs(
     run_dirs,
     output_dirs=output_dirs,
@@ -110,12 +114,12 @@ def main(argv: list[str]) -> None:
     sweep.draw_errors(results['runs'], folder)
     files.write_json(folder / tables.METRICS, results)
     files.write_text(folder / tables.TABLE, text + '\n')
-    logging.info('%s', text)
+    cli.write_result(text)
   else:
     for result in results['runs'].values():
-      logging.info('%s', tables.format_metrics(result))
+      cli.write_result(tables.format_metrics(result))
   cli.expect_no_failures(results['failed'], len(run_dirs))
-  logging.info("Written: '%s'", folder / tables.METRICS)
+  cli.write_result(f"Written: '{folder / tables.METRICS}'")
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
-from absl import logging
+from absl import flags
 
 from embedding_rnn.evaluate import __main__ as evaluate
 from embedding_rnn.evaluate import baselines, sweep, tables
@@ -13,17 +13,13 @@ _QUICK = ['--num_importance_samples=1', '--num_decoded_notes=1']
 
 
 @pytest.fixture
-def command(parse_flags, monkeypatch):
-  """A function that calls the command and returns what it said."""
-  lines = []
-  monkeypatch.setattr(
-    logging, 'info', lambda text, *values: lines.append(text % values)
-  )
+def command(parse_flags, capsys):
+  """A function that calls the command and returns its results."""
 
   def call(*arguments):
     parse_flags(evaluate.define_flags, [*_QUICK, *arguments])
     evaluate.main(['evaluate'])
-    return '\n'.join(lines)
+    return capsys.readouterr().out
 
   return call
 
@@ -129,5 +125,6 @@ def test_refuses_bad_flags_before_any_work(
 ):
   (logs / 'file').write_text('')
   monkeypatch.setattr(sweep, 'load_run', None)
-  with pytest.raises((ValueError, OSError), match=message):
+  errors = (ValueError, OSError, flags.Error)
+  with pytest.raises(errors, match=message):
     command(*(argument.format(logs=logs) for argument in arguments))

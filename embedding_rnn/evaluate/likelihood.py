@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from embedding_rnn.embedding_rnn import Model
 from embedding_rnn.model import distribution
 from embedding_rnn.model.decoder import with_first_input
+from embedding_rnn.utils import cli
 
 _ACTIVE_VARIANCE = 0.01
 
@@ -150,7 +150,9 @@ def measure(
   )
   parts = []
   starts = range(0, num_notes, batch_size)
-  for start in tqdm(starts, 'Likelihood', leave=False, unit='batch'):
+  for start in cli.progress_bar(
+    starts, 'Likelihood', leave=False, unit='batch'
+  ):
     # The last batch is filled up, so that there is only one shape to compile.
     rows = np.minimum(np.arange(start, start + batch_size), num_notes - 1)
     batch = with_first_input(frames[rows])

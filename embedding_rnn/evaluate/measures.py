@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data import checks
@@ -29,6 +28,7 @@ from embedding_rnn.evaluate.reference import Reference
 from embedding_rnn.evaluate.tables import HEADINGS, MEASURES
 from embedding_rnn.model import sampling
 from embedding_rnn.training.trained_run import Run
+from embedding_rnn.utils import cli
 
 _Steps = dict[str, partial[dict[str, Any]]]
 _OTHER_KEYS = (
@@ -167,7 +167,7 @@ def measure(
     check_unconditional(run, unconditional_run)
     steps['unconditional'] = partial(measure_run, unconditional_run)
   models = {}
-  for name, step in (bar := tqdm(steps.items(), unit='model')):
+  for name, step in (bar := cli.progress_bar(steps.items(), unit='model')):
     bar.set_description(f'Measuring {HEADINGS.get(name, name)}')
     keys = [*MEASURES, *_OTHER_KEYS]
     measured = dict.fromkeys(keys) | step()

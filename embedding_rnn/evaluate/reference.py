@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from embedding_rnn.audio import metrics
 from embedding_rnn.audio.codec import Codec
@@ -17,6 +15,8 @@ from embedding_rnn.data import metadata
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.evaluate import distances
 from embedding_rnn.evaluate.families import FamilyClassifier
+from embedding_rnn.evaluate.tables import name_of
+from embedding_rnn.utils import cli
 
 _MAX_NOTES = 16384  # of a split
 _MAX_TRAIN_NOTES = 4096  # that baselines are fitted to
@@ -28,7 +28,7 @@ class Reference:
   """Real notes to measure models against; baselines are measured only once.
 
   Attributes:
-    name: of a set of other notes, see `name_of`; None for the run's own.
+    name: of a set of other notes, see `tables.name_of`; None for the run's own.
     split: which notes of their data set they are; None for all.
     seed: of all that is left to chance.
     data_dir: where they are.
@@ -212,7 +212,9 @@ class Reference:
     if not self.codec or not len(audios):
       return {}
     pairs = zip(audios, self.pitches[self.decoded].tolist(), strict=True)
-    bar = tqdm(pairs, 'Pitches', len(audios), leave=False, delay=2, unit='note')
+    bar = cli.progress_bar(
+      pairs, 'Pitches', len(audios), leave=False, delay=2, unit='note'
+    )
     rate = self.codec.sample_rate
     cents = [
       metrics.pitch_error_cents(audio, pitch, rate, _RESOLUTION_CENTS)
@@ -225,11 +227,6 @@ class Reference:
       f'{kind}_pitch_accuracy': np.mean(is_heard & (errors <= _IN_TUNE_CENTS)),
       f'{kind}_pitch_error_cents': median,
     }
-
-
-def name_of(path: str | os.PathLike[str]) -> str:
-  """What other notes are called: their folder, or their file without .npz."""
-  return pathlib.Path(os.path.abspath(path)).name.removesuffix('.npz')
 
 
 def _rows_of(dataset: NoteDataset, split: str | None) -> np.ndarray:

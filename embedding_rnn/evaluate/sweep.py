@@ -16,7 +16,7 @@ from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data import provenance
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.evaluate import measures, tables
-from embedding_rnn.evaluate.reference import Reference, name_of
+from embedding_rnn.evaluate.reference import Reference
 from embedding_rnn.experiments import grids
 from embedding_rnn.figures import drawing
 from embedding_rnn.nsynth import codec
@@ -71,7 +71,7 @@ def evaluate_runs(
 
   Args:
     run_dirs: their folders by name.
-    output_dirs: where to write by name; `default_output_dir` if None.
+    output_dirs: where to write by name; `tables.default_output_dir` if None.
     data_dir: folder of the runs' data; as in training if None.
     notes: other notes to measure on, see `provenance.open_notes`.
     split: see `measures.evaluate`, as for the others.
@@ -98,7 +98,9 @@ def evaluate_runs(
     logging.info('Evaluating %s (%d of %d)', name, number, len(run_dirs))
     checkpoints.expect_run(folder)
     target = files.make_output_dir(
-      output_dirs[name] if output_dirs else default_output_dir(folder, notes)
+      output_dirs[name]
+      if output_dirs
+      else tables.default_output_dir(folder, notes)
     )
     run = load_run(folder)
     others = provenance.open_notes(notes, run.hps, run.info) if notes else None
@@ -126,14 +128,6 @@ def evaluate_runs(
 
   results, failed = cli.for_each(run_dirs, evaluate_run)
   return {'runs': results, 'failed': failed}
-
-
-def default_output_dir(
-  folder: str | os.PathLike[str], notes: str | os.PathLike[str] | None
-) -> pathlib.Path:
-  """Where results go: a run's folder; for other notes, metrics_NAME in it."""
-  path = pathlib.Path(folder)
-  return path / f'metrics_{name_of(notes)}' if notes else path
 
 
 def _open_dataset(

@@ -1,11 +1,10 @@
 import dataclasses
-import json
 import shutil
 
 import numpy as np
 
 from embedding_rnn.conftest import save_run, tiny_run
-from embedding_rnn.evaluate import sweep
+from embedding_rnn.evaluate import sweep, tables
 
 
 def test_runs_of_other_data_have_a_table_of_their_own(
@@ -24,8 +23,8 @@ def test_runs_of_other_data_have_a_table_of_their_own(
     num_decoded_notes=0,
   )
   assert not results['failed']
-  written = (tmp_path / 'out' / 'other' / 'metrics.json').read_text()
-  assert json.loads(written) == results['runs']['other']
+  written = tables.read_metrics(tmp_path / 'out' / 'other' / 'metrics.json')
+  assert written == results['runs']['other']
   assert not (logs / 'other' / 'metrics.json').exists()
   text = sweep.format_runs(results)
   assert text.count('12 test notes of') == 2

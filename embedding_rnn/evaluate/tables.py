@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from embedding_rnn.audio.codec import HarmonicCodec
-from embedding_rnn.utils import cli, files
+from embedding_rnn.utils import cli, files, reading
 
 METRICS, TABLE = 'metrics.json', 'metrics.txt'
+MEASURE_AGAIN = 'measure the run again with python -m embedding_rnn.evaluate'
+_CHECKSUM = 'sha256'  # of all that stands before it
+_CHECKSUM_LENGTH = 64  # hexadecimal digits
 # What there is to say of a model; the wording is that of the table.
 MEASURES = {
   'code_size': 'numbers in the code of a note',
@@ -117,10 +120,47 @@ def format_metrics(result: Mapping[str, Any]) -> str:
   return f'{cli.format_table(rows)}\n\n{note}'
 
 
+def name_of(path: str | os.PathLike[str]) -> str:
+  """What other notes are called: their folder, or their file without .npz."""
+  return pathlib.Path(os.path.abspath(path)).name.removesuffix('.npz')
+
+
+def default_output_dir(
+  folder: str | os.PathLike[str], notes: str | os.PathLike[str] | None
+) -> pathlib.Path:
+  """Where results go: a run's folder; for other notes, metrics_NAME in it."""
+  path = pathlib.Path(folder)
+  return path / f'metrics_{name_of(notes)}' if notes else path
+
+
 def write_metrics(
   folder: str | os.PathLike[str], result: Mapping[str, Any]
 ) -> None:
   """Writes metrics.json and metrics.txt to a folder."""
   folder = pathlib.Path(folder)
-  files.write_json(folder / METRICS, result)
+  checksum = {_CHECKSUM: reading.checksum(result)}
+  files.write_json(folder / METRICS, {**result, **checksum})
   files.write_text(folder / TABLE, format_metrics(result) + '\n')
+
+
+def read_metrics(path: pathlib.Path) -> dict[str, Any]:
+  """Reads the metrics.json of one run.
+
+  Raises:
+    ValueError: if it is damaged, or something else.
+  """
+  fix = f'{MEASURE_AGAIN}, or remove the file'
+  metrics = reading.read_json(path, fix, hints={'step': int, 'models': dict})
+  # By its length, lest a flipped bit of its name hides it; old ones have none.
+  name, checksum = list(metrics.items())[-1]
+  try:
+    if isinstance(checksum, str) and len(checksum) == _CHECKSUM_LENGTH:
+      del metrics[name]
+      if (name, checksum) != (_CHECKSUM, reading.checksum(metrics)):
+        raise ValueError('its SHA-256 is not the one that it says')
+    tabulate(metrics)
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise ValueError(
+      f"'{path}' is damaged, or not the metrics of one run ({error!r}); {fix}."
+    ) from error
+  return metrics

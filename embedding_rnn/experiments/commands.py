@@ -26,7 +26,7 @@ from embedding_rnn.experiments.status import (
   make_status_table,
   read_status,
 )
-from embedding_rnn.utils import locks
+from embedding_rnn.utils import cli, locks
 
 _POLL_SECONDS = 2.0
 _TAIL_LINES = 40
@@ -34,11 +34,12 @@ _FILE_WIDTH = 200  # columns, for output that is not a terminal's
 
 
 def parse_command_line(argv: Sequence[str]) -> argparse.Namespace:
-  """Parses the command line of the root's script_utils.py."""
+  """Parses the command line of script_utils.py, or embedding-rnn jobs."""
+  program = pathlib.Path(argv[0]).name
   parser = argparse_flags.ArgumentParser(
+    prog=f'python {program}' if program.endswith('.py') else program,
     description='Looks after jobs that run.py submitted.',
-    epilog='Example: python script_utils.py status --watch; each command has '
-    'its own --help.',
+    epilog='Example: %(prog)s status --watch; each command has its own --help.',
   )
   subparsers = parser.add_subparsers(
     required=True, metavar='COMMAND', parser_class=argparse.ArgumentParser
@@ -93,7 +94,7 @@ def _add_command(
     name,
     help=summary,
     description=summary,
-    epilog=f'Example: python script_utils.py {name} {example}',
+    epilog=f'Example: %(prog)s {example}',
   )
   command.set_defaults(function=function)
   command.add_argument(
@@ -143,7 +144,7 @@ def _wait(job: Job, args: argparse.Namespace) -> None:
   if others:
     raise ChildProcessError(
       f'{len(others)} of {len(statuses)} runs are not finished: '
-      f'{", ".join(others)}. See what they wrote: python script_utils.py logs '
+      f'{", ".join(others)}. See what they wrote: {cli.PROGRAM} jobs logs '
       f'{job.folder} {others[0]}'
     )
 
@@ -159,7 +160,8 @@ def _cancel(job: Job, args: argparse.Namespace) -> None:
   for name in names:
     job.record(name, 'cancel')
   slurm.cancel(job, names)
-  logging.info('Cancelled: %s', ', '.join(names) or 'none; all are at an end.')
+  cancelled = ', '.join(names) or 'none; all are at an end.'
+  cli.write_result(f'Cancelled: {cancelled}')
 
 
 def _logs(job: Job, args: argparse.Namespace) -> None:

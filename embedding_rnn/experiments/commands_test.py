@@ -116,6 +116,7 @@ def test_logs(job, use, capsys):
 def test_help_has_examples_and_is_quick_since_without_tensorflow(tmp_path):
   code = (
     'import sys; from embedding_rnn.experiments import commands\n'
+    'sys.argv[0] = "script_utils.py"\n'
     'try: commands.parse_command_line(sys.argv)\n'
     'finally: assert not {"tensorflow", "keras"} & set(sys.modules)'
   )

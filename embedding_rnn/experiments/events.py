@@ -13,6 +13,16 @@ import pathlib
 import time
 from typing import Any
 
+from embedding_rnn.utils import reading
+
+_TYPES = {
+  'event': str,
+  'id': str | None,
+  'host': str | None,
+  'message': str | None,
+  'final': bool | None,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class History:
@@ -69,9 +79,10 @@ def read_history(path: pathlib.Path) -> History:
     content = ''
   for line in content.splitlines():
     try:
-      event = json.loads(line)
+      event = reading.parse_json(line)
+      reading.expect_types(event, _TYPES)
       _add_event(history, event, event['event'])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, KeyError):
       continue
   return History(**history)
 

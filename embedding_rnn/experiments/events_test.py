@@ -43,6 +43,7 @@ def test_torn_and_foreign_lines_are_left_out(path):
   events.record(path, 'start', host='a')
   with path.open('ab') as file:
     file.write(b'{"event": "di\n\xff\xfe\n[]\n{"event": "start"}\n')
+    file.write(b'{"event": "start", "host": [7]}\n' + b'[' * 200_000 + b'\n')
   events.record(path, 'stop')
   history = events.read_history(path)
   assert history.num_starts == 1 and history.last_event == 'stop'

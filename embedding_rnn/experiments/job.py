@@ -13,10 +13,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import json
 import os
 import pathlib
 import platform
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,11 +25,17 @@ from embedding_rnn.experiments.events import History
 from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.model.hparams import HParams, default_hps
 from embedding_rnn.training import checkpoints
-from embedding_rnn.utils import files
+from embedding_rnn.utils import files, reading
 from embedding_rnn.utils.dataclass_flags import option
 
 JOBS = 'jobs'  # folder in a log_root
 _JOB = 'job.json'
+_TYPES = {
+  'experiment': str,
+  'runs': dict[str, dict],
+  'settings': dict,
+  'resources': dict,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +152,8 @@ def read_job(folder: str | os.PathLike[str]) -> Job:
   """
   path = pathlib.Path(folder) / _JOB
   try:
-    values = json.loads(path.read_bytes())
+    values = reading.parse_json(reading.read_bytes(path), finite=False)
+    reading.expect_types(values, _TYPES)
     resources: dict[str, Any] = {
       name: tuple(value) if isinstance(value, list) else value
       for name, value in values['resources'].items()
@@ -154,6 +161,11 @@ def read_job(folder: str | os.PathLike[str]) -> Job:
     # Once there were also jobs in the background of a machine.
     if (cluster := resources.pop('cluster', 'slurm')) != 'slurm':
       raise ValueError(f'it is no job of Slurm, but {cluster!r}')
+    settings = values['settings']
+    for cls, of_class in ((Settings, settings), (Resources, resources)):
+      hints = typing.get_type_hints(cls).items()
+      known = {name: hint for name, hint in hints if name in of_class}
+      reading.expect_types(of_class, known)
     return Job(
       path.parent,
       values['experiment'],
@@ -161,7 +173,7 @@ def read_job(folder: str | os.PathLike[str]) -> Job:
         name: default_hps().override_from_dict(hps)
         for name, hps in values['runs'].items()
       },
-      Settings(**values['settings']),
+      Settings(**settings),
       Resources(**resources),
     )
   except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -51,6 +51,9 @@ def test_find_job(job, tmp_path):
     lambda values: values['settings'].update(colour='blue'),
     lambda values: values['runs']['a'].update(rnn_size='large'),
     lambda values: values.update(resources=3),
+    lambda values: values['settings'].update(seed='0'),
+    lambda values: values['resources'].update(nodes=1.5),
+    lambda values: values.update(experiment=json.loads('[' * 90 + ']' * 90)),
   ],
 )
 def test_damage_is_named(job, damage):

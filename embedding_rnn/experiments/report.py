@@ -15,10 +15,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from embedding_rnn.experiments import job
-from embedding_rnn.figures import sweep
 from embedding_rnn.model.hparams import names_that_shape
 from embedding_rnn.training.progress import Progress, read_progress
 from embedding_rnn.utils import cli, files
@@ -98,21 +95,30 @@ def write_report(path: str | os.PathLike[str]) -> str:
   """
   folder = pathlib.Path(path)
   report = collect(job.find_runs(folder))
-  write_csv(folder / CSV, report)
   lines = [_format(report), '']
+  try:
+    lines.append(_write(folder, report))
+  except OSError as error:  # The table is of use without the files.
+    lines.append(f'Nothing is written: {files.explain(error)}')
+  return '\n'.join(lines)
+
+
+def _write(folder: pathlib.Path, report: Report) -> str:
+  """Writes the table, and a figure if there are costs; says which."""
+  write_csv(folder / CSV, report)
   if any(row['valid_cost'] is not None for row in report.rows):
     title = folder.resolve().name
+    from embedding_rnn.figures import sweep  # Help does without matplotlib.
+
     figure = sweep.sweep_figure(
       report.rows, report.varied, report.groups, title
     )
     with files.replacing(folder / FIGURE) as temporary:
       figure.savefig(temporary, format='png')
-    lines.append(f"Written: '{folder / CSV}', '{folder / FIGURE}'")
-  else:
-    lines.append(
-      f"Written: '{folder / CSV}'; a figure needs a run with a validation cost."
-    )
-  return '\n'.join(lines)
+    return f"Written: '{folder / CSV}', '{folder / FIGURE}'"
+  return (
+    f"Written: '{folder / CSV}'; a figure needs a run with a validation cost."
+  )
 
 
 def collect(run_dirs: Mapping[str, str | os.PathLike[str]]) -> Report:
@@ -123,7 +129,7 @@ def collect(run_dirs: Mapping[str, str | os.PathLike[str]]) -> Report:
       one that cannot be read gets a row with the 'problem'.
   """
   rows, runs = [], {}
-  bar = tqdm(run_dirs.items(), desc='Reading runs', unit='run', delay=2)
+  bar = cli.progress_bar(run_dirs.items(), 'Reading runs', unit='run', delay=2)
   for name, folder in bar:
     try:
       runs[name] = read_progress(folder)

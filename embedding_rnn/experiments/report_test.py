@@ -191,6 +191,14 @@ def test_without_costs_there_is_no_figure(tmp_path):
   assert {path.name for path in tmp_path.iterdir()} == {'z', 'report.csv'}
 
 
+def test_where_nothing_can_be_written_the_table_is_shown(tmp_path):
+  write_run(tmp_path / 'a', valid=(0.5, 0.25), test=(0.5, 0.25))
+  (tmp_path / 'report.csv').mkdir()  # so that none can be written
+  text = report.write_report(tmp_path)
+  assert '0.750' in text
+  assert f"Nothing is written: '{tmp_path / 'report.csv'}': " in text
+
+
 def test_nothing_to_report(tmp_path):
   (tmp_path / 'file').write_text('')
   for path in (tmp_path, tmp_path / 'nowhere', tmp_path / 'file'):

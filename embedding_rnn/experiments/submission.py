@@ -23,7 +23,7 @@ from embedding_rnn.experiments.resources import Resources
 from embedding_rnn.experiments.status import OVER, read_status
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.training import checkpoints, progress
-from embedding_rnn.utils import locks
+from embedding_rnn.utils import cli, locks
 from embedding_rnn.utils.files import DamagedFileError
 
 
@@ -113,13 +113,13 @@ def submit(
     for other, name in left_behind:
       other.record(name, 'cancel', message=f'goes on in {job.name}')
   ids = [job.history(name).ids[-1:] for name in plan]
+  named = f', ids {ids[0][0]} to {ids[-1][0]}' if all(ids) else ''
+  cli.write_result(
+    f'Submitted {job.name}: {len(plan)} runs{named}\nLogs: {job.logs}'
+  )
   logging.info(
-    'Submitted %s: %d runs%s\nLogs: %s\nHow they stand: '
-    'python script_utils.py status %s --log_root=%s',
-    job.name,
-    len(plan),
-    f', ids {ids[0][0]} to {ids[-1][0]}' if all(ids) else '',
-    job.logs,
+    'How they stand: %s jobs status %s --log_root=%s',
+    cli.PROGRAM,
     job.name,
     settings.log_root,
   )
@@ -157,7 +157,7 @@ def _expect_idle(
       if status.state not in OVER:
         raise FileExistsError(
           f'{status.name} is {status.state} in {job.name}; wait for it, or end '
-          f'it there: python script_utils.py cancel {job.folder} {status.name}'
+          f'it there: {cli.PROGRAM} jobs cancel {job.folder} {status.name}'
         )
       left_behind.append((job, status.name))
   return left_behind

@@ -59,7 +59,7 @@ def make_figure(width: float, height: float, title: str = '') -> Figure:
   figure = Figure((round(4 * width) / 4, round(4 * height) / 4), dpi=DPI)
   if title:
     y = 1.0 - _TITLE_OFFSET / height
-    figure.suptitle(title, y=y, va='top', fontsize=15)
+    figure.suptitle(plain(title), y=y, va='top', fontsize=15)
   return figure
 
 
@@ -141,15 +141,21 @@ def add_colour_bar(
 
 def set_title(ax: Axes, title: str) -> None:
   """Sets the title of a panel, at a place that need not be searched for."""
-  ax.set_title(title, y=1.0)
+  ax.set_title(plain(title), y=1.0)
 
 
 def shortened(name: str) -> str:
-  """A name without its middle, if there is no room for it."""
-  if len(name) <= _MAX_NAME:
-    return name
-  half = _MAX_NAME // 2
-  return f'{name[: half - 1]}…{name[-half:]}'
+  """A name as `plain` text, without its middle if there is no room for it."""
+  if len(name) > _MAX_NAME:
+    half = _MAX_NAME // 2
+    name = f'{name[: half - 1]}…{name[-half:]}'
+  return plain(name)
+
+
+def plain(text: str) -> str:
+  """A text that may hold names, for matplotlib: no formulas, no controls."""
+  shown = ''.join(c if c.isprintable() or c == '\n' else '�' for c in text)
+  return shown.replace('$', r'\$')
 
 
 def add_time_label(figure: Figure, axes: Iterable[Axes]) -> None:

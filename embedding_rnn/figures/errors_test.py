@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib import cbook
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from embedding_rnn import figures
@@ -23,6 +24,16 @@ def test_boxes_are_sorted_by_median_on_a_logarithmic_axis():
   assert ax.get_xscale() == 'log' and ax.yaxis_inverted()
   assert 'mean squared error' in texts(figure)
   assert 'All experiments' in texts(figure)
+
+
+def test_names_are_no_formulas():
+  hostile = [r'$\frac{$', r'$x$ \$', 'a\x1b[0m\udcff', '$']
+  errors = dict(zip(hostile, _errors(4).values(), strict=True))
+  figure = figures.errors_figure(errors, title=r'$\sqrt{')
+  FigureCanvasAgg(figure).draw()  # Fails for a bad formula.
+  labels = {label.get_text() for label in figure.axes[0].get_yticklabels()}
+  assert labels == {r'\$\frac{\$', r'\$x\$ \\$', 'a�[0m�', r'\$'}
+  assert not any(cbook.is_math_text(text) for text in labels)
 
 
 def test_boxes_whiskers_and_dots_are_the_percentiles():

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import librosa
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -46,6 +47,15 @@ _HOP_LENGTH = 128
 _MIN_SAMPLES = 4096  # longer than any filter
 _RANGE_DB = 60.0
 _MAX_CENTS = 50.0
+# Black is silence, so the page is dark, too, wherever it is shown.
+_DARK = {
+  'figure.facecolor': '#161615',
+  'axes.facecolor': 'black',
+  **dict.fromkeys(
+    ('text.color', 'axes.labelcolor', 'axes.edgecolor'), '#e6e3dc'
+  ),
+  **dict.fromkeys(('xtick.color', 'ytick.color'), '#e6e3dc'),
+}
 _BARS_MARGIN = 1.9  # inches, for two colour bars and their texts
 _TICK_PITCHES = range(24, 128, 12)  # the Cs
 
@@ -110,6 +120,7 @@ def rainbowgram(
   return Rainbowgram(level_db[:, :num_columns], cents[:, :num_columns])
 
 
+@matplotlib.rc_context(_DARK)
 def rainbowgrams_figure(
   originals: Sequence[np.ndarray],
   reconstructions: Sequence[np.ndarray],

@@ -14,12 +14,12 @@ from embedding_rnn.figures import drawing
 DECIBEL_LABEL = 'level (dB re loudest)'
 FREQUENCY_LABEL = 'frequency (Hz)'
 
-_COLOURS = 'viridis'
+_COLOURS = 'PuBuGn'  # ink on paper, and light on black where it is inverted
 _TICKS_HZ = (62.5, 125, 250, 500, 1000, 2000, 4000, 8000)
 _WINDOW_LENGTH = 2048
 _FFT_SIZE = 4096  # padded, so that low rows do not share a bin
 _FFT_HOP_LENGTH = 256
-_MIN_HZ = 30.0
+MIN_HZ = 30.0
 _NUM_ROWS = 240
 _RANGE_DB = 80.0
 
@@ -45,7 +45,7 @@ def log_spectrogram_db(
     hop_length=_FFT_HOP_LENGTH,
     pad_mode='constant',
   )
-  edges_hz = np.geomspace(_MIN_HZ, sample_rate / 2, _NUM_ROWS + 1)
+  edges_hz = np.geomspace(MIN_HZ, sample_rate / 2, _NUM_ROWS + 1)
   first_bins = (edges_hz[:-1] * _FFT_SIZE / sample_rate).astype(int)
   # The maximum of the bins of a row; of its one bin where it has not even one.
   magnitude = np.maximum.reduceat(np.abs(spectrum), first_bins, axis=0)
@@ -92,7 +92,7 @@ def draw_spectrograms(
       cmap=_COLOURS,
       vmin=-_RANGE_DB,
       vmax=0.0,
-      extent=(-half, stop, np.log2(_MIN_HZ), np.log2(sample_rate / 2)),
+      extent=(-half, stop, np.log2(MIN_HZ), np.log2(sample_rate / 2)),
     )
     ax.set_xlim(0.0, len(audio) / sample_rate)
     ax.set_yticks(np.log2(ticks_hz), labels)
@@ -103,18 +103,16 @@ def draw_spectrograms(
 
 def _mark_pitch(ax: Axes, midi_pitch: int, sample_rate: int) -> None:
   f0_hz = harmonics.midi_to_hz(midi_pitch)
-  if not _MIN_HZ <= f0_hz <= sample_rate / 2:
+  if not MIN_HZ <= f0_hz <= sample_rate / 2:
     return
   ax.axhline(
     np.log2(f0_hz),
-    color='white',
+    color='black',
     linewidth=1.2,
     linestyle=(0, (1, 3)),
     label=f'MIDI pitch {midi_pitch}: {f0_hz:.1f} Hz',
   )
-  ax.legend(
-    loc='upper right', facecolor='black', labelcolor='white', framealpha=0.8
-  )
+  ax.legend(loc='upper right')
 
 
 def draw_loudness(

@@ -91,7 +91,7 @@ def sweep_figure(
   text = f'{len(known)} run' + 's' * (len(known) > 1)
   if num_shown < len(known):
     text = f'{text}, the best {num_shown} by name'
-  figure.suptitle(f'{title}: {text}', fontsize=14)
+  figure.suptitle(drawing.plain(f'{title}: {text}'), fontsize=14)
   widths = [_RUNS_WIDTH, panels_width] if panels else [_RUNS_WIDTH]
   parts = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths)
   if panels:
@@ -124,7 +124,7 @@ def _draw_groups(
     _draw_runs(ax, runs)
     if len(groups) > 1:
       text = f'Group {number}: {groups[number]}'
-      ax.set_title(text, loc='left', fontsize=9)
+      ax.set_title(drawing.plain(text), loc='left', fontsize=9)
   ax.set_xlabel(
     _COST_LABEL + '; compare only within a group' * (len(groups) > 1)
   )
@@ -246,7 +246,7 @@ def _draw_panels(
           alpha=0.6,
           zorder=3,
         )
-    ax.set_xlabel(panel.setting)
+    ax.set_xlabel(drawing.plain(panel.setting))
     ax.grid(axis='y', alpha=0.3)
     ax.ticklabel_format(axis='y', useOffset=False)
   for ax in axes[len(panels) :]:
@@ -287,7 +287,8 @@ def _draw_x_axis(ax: Axes, panel: _Panel) -> np.ndarray:
       ax.set_xscale('log')
     return x
   strip = np.array([distinct.index(value) for value in panel.values])
-  ax.set_xticks(range(len(distinct)), [str(value)[:12] for value in distinct])
+  labels = [drawing.plain(str(value)[:12]) for value in distinct]
+  ax.set_xticks(range(len(distinct)), labels)
   ax.set_xlim(-0.6, len(distinct) - 0.4)
   # The same for all figures of the same runs.
   jitter = 0.3 * (np.arange(len(strip)) * 0.618034 % 1.0 - 0.5)

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 from submitit.slurm.slurm import SlurmJobEnvironment
 
+from embedding_rnn.utils import reading
+
 _FIRST_PORT, _NUM_PORTS = 12_000, 20_000  # below those given to clients
 _PARTING_SECONDS = 1.0
 _FEW_NOTES = 2
@@ -40,13 +42,21 @@ def choose_strategy() -> tf.distribute.Strategy:
     The strategy, always the same one in a process.
 
   Raises:
-    ValueError: for variables of Slurm that fit no cluster.
+    ValueError: for variables of Slurm, or a TF_CONFIG, that fit no cluster.
   """
   if 'TF_CONFIG' not in os.environ:
     config = _slurm_config()
     if config:
       os.environ['TF_CONFIG'] = json.dumps(config)
-  cluster = json.loads(os.environ.get('TF_CONFIG') or '{}').get('cluster', {})
+  try:
+    config = reading.parse_json(os.environ.get('TF_CONFIG') or '{}')
+    cluster = config.get('cluster', {})
+    reading.expect_types({'cluster': cluster}, {'cluster': dict[str, list]})
+  except ValueError as error:
+    raise ValueError(
+      f'The environment variable TF_CONFIG is no description of a cluster: '
+      f'{error}; correct or unset it.'
+    ) from error
   if sum(map(len, cluster.values())) > 1:
     return tf.distribute.MultiWorkerMirroredStrategy()
   if len(tf.config.list_physical_devices('GPU')) > 1:

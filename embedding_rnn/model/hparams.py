@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from embedding_rnn.model import hparams_parsing
+from embedding_rnn.utils import memory
 
 
 class UnknownHyperparameterError(AttributeError, KeyError, ValueError):
@@ -310,6 +311,10 @@ class Hyperparameter(NamedTuple):
   shapes: tuple[str, ...] = ()
 
 
+NUM_VELOCITIES = 128  # MIDI; the size of a velocity one-hot
+MAX_FRAMES = 100_000  # of a note; 53 minutes of NSynth's
+_FLOATS_PER_UNIT = 4  # at least, that a step of the RNN leaves for the gradient
+
 # Groups of hyperparameters, with what is to be said of all in one.
 GROUPS = {
   'Decoder': '',
@@ -323,6 +328,14 @@ GROUPS = {
 }
 _DECODER, _ENCODER, _HYPER, _DATA, _COST, _OPTIMISER, _DROPOUT, _LABELS = GROUPS
 
+
+def _whole(minimum: int, maximum: int) -> Bound:
+  low = f'at least {minimum}' if minimum != 1 else 'more than 0'
+  return Bound(
+    f'{low}, at most {maximum:,}', range(minimum, maximum + 1).__contains__
+  )
+
+
 _CELL = Bound(
   'lstm, layer_norm or hyper', ('lstm', 'layer_norm', 'hyper').__contains__
 )
@@ -332,24 +345,30 @@ _FLAG = Bound('0 or 1', lambda x: x in (0, 1))
 _POSITIVE = Bound('more than 0', lambda x: x > 0)
 _RATE = Bound('more than 0 and finite', lambda x: 0 < x < math.inf)
 _WEIGHT = Bound('at least 0 and finite', lambda x: 0 <= x < math.inf)
+# Far beyond all that makes sense, and small enough to be worked with: memory
+# is another matter, see `expect_enough_memory`.
+_STEPS = _whole(1, 1_000_000_000)
+_NOTES = _whole(1, 1_000_000)
+_FRAMES = _whole(1, MAX_FRAMES)
+_SIZE = _whole(1, 65_536)
+_LAYERS = _whole(1, 64)
+_MIXTURE = _whole(1, 1024)
 
 _MODEL, _COSTS, _BOTH = ('model',), ('costs',), ('model', 'costs')
-
-NUM_VELOCITIES = 128  # MIDI; the size of a velocity one-hot
 
 # In the order of 2017. Flags are ints, 0 or 1, as they were then.
 HYPERPARAMETERS = tuple(
   Hyperparameter(*row)
   for row in (
-    ('num_steps', 10_000_000, _POSITIVE, _OPTIMISER, 'steps'),
+    ('num_steps', 10_000_000, _STEPS, _OPTIMISER, 'steps'),
     (
-      'save_every', 1000, _POSITIVE, _OPTIMISER,
+      'save_every', 1000, _STEPS, _OPTIMISER,
       'steps between evaluations; the best weights by validation cost are kept',
     ),
-    ('max_seq_len', 125, _POSITIVE, _DATA, 'frames in a note', _BOTH),
-    ('seq_width', 16, _POSITIVE, _DATA, 'channels in a frame', _BOTH),
-    ('rnn_size', 1024, _POSITIVE, _DECODER, 'units of a layer', _MODEL),
-    ('num_layers', 1, _POSITIVE, _DECODER, 'layers', _MODEL),
+    ('max_seq_len', 125, _FRAMES, _DATA, 'frames in a note', _BOTH),
+    ('seq_width', 16, _SIZE, _DATA, 'channels in a frame', _BOTH),
+    ('rnn_size', 1024, _SIZE, _DECODER, 'units of a layer', _MODEL),
+    ('num_layers', 1, _LAYERS, _DECODER, 'layers', _MODEL),
     (
       'model', 'lstm', _CELL, _DECODER,
       'its cell: `lstm`, `layer_norm` ([Ba et '
@@ -359,16 +378,16 @@ HYPERPARAMETERS = tuple(
     ),
     ('bidir', 1, _FLAG, _ENCODER, 'read the note in both directions', _MODEL),
     (
-      'enc_rnn_size', 256, _POSITIVE, _ENCODER,
+      'enc_rnn_size', 256, _SIZE, _ENCODER,
       'units in each direction', _MODEL,
     ),
     (
       'enc_model', 'lstm', _CELL, _ENCODER,
       'its cell: `lstm`, `layer_norm` or `hyper`', _MODEL,
     ),
-    ('z_size', 64, _POSITIVE, _ENCODER, 'size of the latent vector', _MODEL),
+    ('z_size', 64, _SIZE, _ENCODER, 'size of the latent vector', _MODEL),
     (
-      'context_vec_size', 128, _POSITIVE, _DECODER,
+      'context_vec_size', 128, _SIZE, _DECODER,
       'size of the pitch one-hot', _MODEL,
     ),
     (
@@ -384,13 +403,13 @@ HYPERPARAMETERS = tuple(
       'floor of the KL term; below it, nothing is gained by a smaller KL',
       _COSTS,
     ),
-    ('batch_size', 128, _POSITIVE, _OPTIMISER, 'notes in a step'),
+    ('batch_size', 128, _NOTES, _OPTIMISER, 'notes in a step'),
     (
       'grad_clip', 1.0, _POSITIVE, _OPTIMISER,
       'each element of a gradient is clipped to ± this',
     ),
     (
-      'num_mixture', 5, _POSITIVE, _DECODER,
+      'num_mixture', 5, _MIXTURE, _DECODER,
       'Gaussians in the mixture of each channel', _MODEL,
     ),
     (
@@ -425,11 +444,11 @@ HYPERPARAMETERS = tuple(
     ('use_output_dropout', 0, _FLAG, _DROPOUT, "on the decoder's output"),
     ('output_dropout_prob', 0.95, None, _DROPOUT, 'of keeping it'),
     (
-      'hyper_lstm_size', 256, _POSITIVE, _HYPER,
+      'hyper_lstm_size', 256, _SIZE, _HYPER,
       'units of the small LSTM that scales the large one', _MODEL,
     ),
     (
-      'hyper_embedding_size', 64, _POSITIVE, _HYPER,
+      'hyper_embedding_size', 64, _SIZE, _HYPER,
       'size of its embeddings', _MODEL,
     ),
     (
@@ -475,17 +494,17 @@ HYPERPARAMETERS = tuple(
       'pca_dim_reduce', 0, _FLAG, _DATA,
       '1: model whitened principal components instead of channels', _BOTH,
     ),
-    ('n_pca_components', 6, _POSITIVE, _DATA, 'how many of them', _BOTH),
+    ('n_pca_components', 6, _SIZE, _DATA, 'how many of them', _BOTH),
     # Those that came later; by default they change nothing.
     (
-      'frames_per_step', 1, _POSITIVE, _DECODER,
+      'frames_per_step', 1, _FRAMES, _DECODER,
       'frames that the decoder writes, and the encoder reads, in a step of '
       'the RNN; the reduction factor of [Wang et '
       'al.](https://arxiv.org/abs/1703.10135)',
       _MODEL,
     ),
     (
-      'error_order', 0, _WEIGHT, _DECODER,
+      'error_order', 0, _whole(0, 1024), _DECODER,
       'errors of how many frames before move the mixtures of a frame, by a '
       'learned autoregression; 0: of none ([Sun et '
       'al.](https://arxiv.org/abs/2101.12578))',
@@ -527,7 +546,7 @@ HYPERPARAMETERS = tuple(
       'al.](https://arxiv.org/abs/1710.09412))',
     ),
     (
-      'mix_semitones', 6, _WEIGHT, _DATA,
+      'mix_semitones', 6, _whole(0, 127), _DATA,
       'how far apart the pitches of the two may be',
     ),
     (
@@ -576,6 +595,69 @@ def check_hparams(hps: HParams) -> None:
       f'frames_per_step={hps.frames_per_step}: expected at most '
       f'max_seq_len={hps.max_seq_len}.'
     )
+
+
+def num_weights(hps: HParams) -> int:
+  """How many numbers a model of valid hyperparameters learns, about."""
+  channels = hps.n_pca_components if hps.pca_dim_reduce else hps.seq_width
+  width = channels * hps.frames_per_step
+  result = hps.error_order * channels**2
+  inputs = width if hps.feedback_keep_prob else 0
+  context = 0
+  if not hps.unconditional:
+    encoder = (1 + hps.bidir) * hps.enc_rnn_size
+    cell, _ = _weights_of_cell(hps, hps.enc_model, hps.enc_rnn_size, width)
+    result += (1 + hps.bidir) * cell
+    result += encoder * hps.z_size * (2 + hps.no_sample_vae)
+    context = hps.z_size + condition_size(hps)
+    inputs += context
+  for _ in range(hps.num_layers):
+    cell, state_size = _weights_of_cell(hps, hps.model, hps.rnn_size, inputs)
+    result += cell + context * state_size
+    inputs = hps.rnn_size
+  return result + hps.rnn_size * width * 3 * hps.num_mixture
+
+
+def _weights_of_cell(
+  hps: HParams, kind: str, units: int, inputs: int
+) -> tuple[int, int]:
+  """Of its matrices; and the size of its state."""
+  weights = 4 * units * (inputs + units)
+  if kind != 'hyper':
+    return weights, 2 * units
+  small, embedding = hps.hyper_lstm_size, hps.hyper_embedding_size
+  weights += 4 * small * (inputs + units + small)
+  # Of eight scales and four offsets, each of all units.
+  weights += 12 * embedding * (small + units)
+  return weights, 2 * (units + small)
+
+
+def expect_enough_memory(hps: HParams, is_training: bool) -> None:
+  """Raises ValueError if a model cannot be held, or trained, on this machine.
+
+  Args:
+    hps: valid hyperparameters.
+    is_training: whether there must be room for gradients, the state of the
+      optimiser, and what a batch leaves for the gradient.
+  """
+  num_bytes, fix = 4 * num_weights(hps), 'set smaller sizes (such as rnn_size)'
+  what = 'The model'
+  if is_training:
+    frames = hps.batch_size * hps.max_seq_len
+    units = hps.num_layers * hps.rnn_size
+    if not hps.unconditional:
+      units += (1 + hps.bidir) * hps.enc_rnn_size
+    left = frames // hps.frames_per_step * units * _FLOATS_PER_UNIT
+    left += frames * hps.seq_width * 3 * hps.num_mixture
+    num_bytes = 4 * (num_bytes + left)
+    what, fix = 'Training', f'{fix}, or a smaller batch_size'
+  sizes = ', '.join(
+    f'{name}={getattr(hps, name)}'
+    for name in ('rnn_size', 'num_layers', 'enc_rnn_size', 'z_size')
+  )
+  if is_training:
+    sizes += f', batch_size={hps.batch_size}, max_seq_len={hps.max_seq_len}'
+  memory.expect_memory(num_bytes, f'{what} with {sizes}', fix)
 
 
 def markdown_table() -> str:

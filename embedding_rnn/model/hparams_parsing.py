@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import numbers
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from embedding_rnn.utils import reading
 
 _ASSIGNMENT = re.compile(
   r"""
@@ -110,18 +111,12 @@ def read_json(text: str) -> dict[str, Any]:
     ValueError: for text that is not JSON, or a name with two values.
   """
   try:
-    values = json.loads(text, object_pairs_hook=_unique_keys)
-  except json.JSONDecodeError as error:
+    return reading.parse_json(text, finite=False)
+  except ValueError as error:
     raise ValueError(
-      f'Hyperparameters are not JSON: {error} in {_shorten(text)}; expected '
-      'what to_json() writes.'
+      f'Hyperparameters are not JSON such as {{"rnn_size": 512}}: {error} in '
+      f'{_shorten(text)}; expected what to_json() writes.'
     ) from error
-  if not isinstance(values, dict):
-    raise ValueError(
-      'Hyperparameters must be a JSON object such as {"rnn_size": 512}, got '
-      f'{_shorten(text)}.'
-    )
-  return values
 
 
 def type_of(name: str, value: Any) -> tuple[type, bool]:
@@ -192,18 +187,6 @@ def _cast_element(name: str, kind: type, value: Any) -> Any:
     f'Could not cast hparam {name!r} of type {kind.__name__!r} from value '
     f'{value!r} of type {type(value).__name__!r}; pass a {kind.__name__}.'
   )
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  result: dict[str, Any] = {}
-  for name, value in pairs:
-    if name in result:
-      raise ValueError(
-        f'Multiple assignments to variable {name!r} in JSON; give each only '
-        'one value.'
-      )
-    result[name] = value
-  return result
 
 
 def _shorten(text: str, length: int = 60) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import pathlib
 import pickle
 
@@ -10,6 +11,7 @@ import pytest
 
 from embedding_rnn.model import hparams
 from embedding_rnn.model.hparams import HParams
+from embedding_rnn.utils import memory
 
 DOCS = pathlib.Path(__file__).parents[2] / 'docs' / 'hyperparameters.md'
 
@@ -366,12 +368,53 @@ def test_declarations():
     ('kl_tolerance=nan', 'expected a finite number'),
     ('bidir=2', 'bidir=2: expected 0 or 1'),
     ('use_input_dropout=1,input_dropout_prob=nan', 'keep probability'),
+    ('rnn_size=10000000', 'rnn_size=10000000: .*, at most 65,536'),
+    ('num_layers=100000', 'at most 64'),
+    ('z_size=1000000000', 'at most 65,536'),
+    ('num_mixture=100000000', 'at most 1,024'),
+    (f'num_steps={10**25}', 'at most 1,000,000,000'),
+    (f'batch_size={10**9}', 'at most 1,000,000'),
+    ('error_order=-1', 'expected at least 0'),
+    ('kl_weight_start=nan', 'kl_weight_start=nan: expected at least 0'),
+    ('feedback_noise=inf', 'feedback_noise=inf'),
     ('pca_dim_reduce=1,n_pca_components=17', 'at most seq_width=16'),
   ],
 )
 def test_values_that_make_no_training_are_refused(text, message):
   with pytest.raises(ValueError, match=message):
     hparams.check_hparams(hparams.default_hps().parse(text))
+
+
+def test_every_number_has_a_bound():
+  free = {h.name for h in hparams.HYPERPARAMETERS if h.bound is None}
+  numbers = {
+    h.name for h in hparams.HYPERPARAMETERS if not isinstance(h.default, str)
+  }
+  # Those that have no effect but with another, or that a sum bounds.
+  assert numbers & free == {
+    'recurrent_dropout_prob',
+    'input_dropout_prob',
+    'output_dropout_prob',
+    'trial',
+  }
+  for h in hparams.HYPERPARAMETERS:
+    if h.bound and isinstance(h.default, int | float):
+      assert not h.bound.holds(math.nan)
+      if isinstance(h.default, int):
+        assert not h.bound.holds(10**25) and not h.bound.holds(-1)
+
+
+def test_what_no_memory_could_hold_is_refused(monkeypatch):
+  hps = hparams.default_hps()
+  hparams.expect_enough_memory(hps, is_training=True)
+  weights = 4 * hparams.num_weights(hps)
+  monkeypatch.setattr(memory, 'available_bytes', lambda: 2 * weights)
+  hparams.expect_enough_memory(hps, is_training=False)
+  with pytest.raises(ValueError, match=r'Training with rnn_size=.*batch_size'):
+    hparams.expect_enough_memory(hps, is_training=True)
+  hps.num_layers = 5
+  with pytest.raises(ValueError, match=r'The model with .* GB of memory'):
+    hparams.expect_enough_memory(hps, is_training=False)
 
 
 @pytest.mark.parametrize(

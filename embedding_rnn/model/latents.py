@@ -12,11 +12,15 @@ are not near N(0, I), as with no_sample_vae, 'straight' is the natural way
 between two of them.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
+
+if TYPE_CHECKING:
+  import tensorflow as tf
 
 _KINDS = ('spherical', 'straight')
 _PARALLEL = 1e-6  # radians from 0 or pi
@@ -110,6 +114,7 @@ def refine(model: Any, frames: Any, pitches: Any, z: Any) -> tf.Tensor:
   Returns:
     `[B, Z]`.
   """
+  import tensorflow as tf  # processes that draw figures do without it
 
   def error_and_gradient(z):
     with tf.GradientTape(watch_accessed_variables=False) as tape:

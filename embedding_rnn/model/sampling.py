@@ -1,17 +1,27 @@
 """The autoregressive sampler: seeded, batched, with all its controls."""
 
+from __future__ import annotations
+
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from embedding_rnn.model import infilling
-from embedding_rnn.model.decoder import Drawn
-from embedding_rnn.model.hparams import HParams
+from embedding_rnn.model.hparams import MAX_FRAMES, HParams
+from embedding_rnn.utils import memory
 
+# In functions, else: commands check their controls before its import.
+if TYPE_CHECKING:
+  import tensorflow as tf
+
+  from embedding_rnn.model.decoder import Drawn
+
+MAX_CANDIDATES = 1000
 _GREEDY = (False, True, 'mean')
+_MAX_TEMPERATURE_2 = 1000  # beyond it, there is nothing but noise
+_ARRAYS = 4  # of all frames, that are there at once: noises, frames, batches
 
 
 def sample(
@@ -39,7 +49,8 @@ def sample(
     num_frames: T; that of `given` if there is any, else hps.max_seq_len.
     temperature: of the choice of a component, above 0; below 1 it favours the
       likely ones.
-    temperature_2: of the component's noise, at least 0: its variance is scaled.
+    temperature_2: of the component's noise, from 0 to 1000: its variance is
+      scaled.
     greedy: True takes the likeliest component. Noise is still added, as in
       2017; with temperature_2=0 the result is deterministic. 'mean' is truly
       greedy: each value is the mean of its mixture.
@@ -65,16 +76,26 @@ def sample(
   Raises:
     ValueError: for arguments out of range or of the wrong shape.
   """
+  import tensorflow as tf
+
   check_controls(temperature, temperature_2, greedy, top_p)
   greedy = greedy if isinstance(greedy, str) else bool(greedy)
   pitches = _check_pitches(model, pitches)
   goal, pull = _check_given(model, given, is_given, len(pitches))
   num_frames = _choose_num_frames(model, num_frames, goal)
-  if num_candidates < 1 or (num_candidates > 1 and goal is None):
+  check_size('num_candidates', num_candidates, MAX_CANDIDATES)
+  if num_candidates > 1 and goal is None:
     raise ValueError(
-      f'num_candidates={num_candidates}: expected at least 1, and no more '
-      'without given frames to choose by.'
+      f'num_candidates={num_candidates}: expected no more than 1 without given '
+      'frames to choose by.'
     )
+  values = len(pitches) * num_candidates * num_frames * model.width
+  memory.expect_memory(
+    _ARRAYS * 4 * values,
+    f'Sampling {len(pitches)} notes of {num_frames} frames, each '
+    f'{num_candidates} times',
+    'sample fewer or shorter notes at a time',
+  )
   seed = _concrete(seed)
   z = _check_z(model, z, len(pitches), seed)
   rows = tf.repeat(tf.range(len(pitches)), num_candidates)
@@ -121,12 +142,25 @@ def check_controls(
   """Raises ValueError for controls of `sample` that are out of range."""
   if not 0 < _as_float32(temperature) < np.inf:
     raise ValueError(f'temperature={temperature!r}: expected more than 0.')
-  if not 0 <= _as_float32(temperature_2) < np.inf:
-    raise ValueError(f'temperature_2={temperature_2!r}: expected at least 0.')
+  if not 0 <= _as_float32(temperature_2) <= _MAX_TEMPERATURE_2:
+    raise ValueError(
+      f'temperature_2={temperature_2!r}: expected at least 0, at most '
+      f'{_MAX_TEMPERATURE_2}.'
+    )
   if greedy not in _GREEDY:
     raise ValueError(f"greedy={greedy!r}: expected False, True or 'mean'.")
   if not 0 < _as_float32(top_p) <= 1:
     raise ValueError(f'top_p={top_p!r}: expected more than 0 and at most 1.')
+
+
+def check_size(name: str, value: Any, maximum: int, minimum: int = 1) -> None:
+  """Raises ValueError for a size that is no whole number, or out of range."""
+  is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+  if not is_whole or not minimum <= value <= maximum:
+    raise ValueError(
+      f'{name}={value!r}: expected a whole number, at least {minimum}, at most '
+      f'{maximum:,}.'
+    )
 
 
 def check_seed(seed: Any) -> None:
@@ -156,6 +190,8 @@ def draw_latents(
   Raises:
     ValueError: for an unconditional model, or less than one note.
   """
+  import tensorflow as tf
+
   if not model.conditional:
     raise ValueError('An unconditional model has no latents to draw.')
   if num_notes < 1:
@@ -165,6 +201,8 @@ def draw_latents(
 
 
 def _seed_pair(seed: int, purpose: int) -> tf.Tensor:
+  import tensorflow as tf
+
   return tf.constant([seed, purpose], tf.int64)
 
 
@@ -176,6 +214,8 @@ def _concrete(seed: int | None) -> int:
 
 
 def _check_pitches(model, pitches):
+  import tensorflow as tf
+
   if pitches is None:
     raise ValueError(
       'pitches=None: expected one-hots [B, 128]; an unconditional model takes '
@@ -192,6 +232,8 @@ def _check_pitches(model, pitches):
 
 
 def _check_z(model, z, num_notes, seed):
+  import tensorflow as tf
+
   if not model.conditional:
     if z is not None:
       raise ValueError('An unconditional model takes no z; pass z=None.')
@@ -209,6 +251,8 @@ def _check_z(model, z, num_notes, seed):
 
 def _check_given(model, given, is_given, num_notes):
   """-> goal and pull of `Decoder.generate`, or None and None."""
+  import tensorflow as tf
+
   if (given is None) != (is_given is None):
     raise ValueError('given and is_given: expected both or neither.')
   if given is None:
@@ -233,10 +277,7 @@ def _check_given(model, given, is_given, num_notes):
 def _choose_num_frames(model, num_frames, goal):
   if num_frames is None:
     return model.hps.max_seq_len if goal is None else goal.shape[1]
-  if not isinstance(num_frames, numbers.Integral) or num_frames < 1:
-    raise ValueError(
-      f'num_frames={num_frames!r}: expected a whole number, at least 1.'
-    )
+  check_size('num_frames', num_frames, MAX_FRAMES)
   if goal is not None and num_frames != goal.shape[1]:
     raise ValueError(
       f'num_frames={num_frames}, but {goal.shape[1]} frames in given; leave '
@@ -247,6 +288,8 @@ def _choose_num_frames(model, num_frames, goal):
 
 def _choose(drawn: Drawn, num_candidates: int) -> tf.Tensor:
   """The best candidate of each note."""
+  import tensorflow as tf
+
   if num_candidates == 1:
     return drawn.frames
   weights = tf.reshape(drawn.log_weight, [-1, num_candidates])
@@ -270,6 +313,8 @@ def in_batches(function: Callable, arrays: list, batch_size: int) -> Any:
   Raises:
     ValueError: for a batch size below 1.
   """
+  import tensorflow as tf
+
   if batch_size < 1:
     raise ValueError(f'batch_size={batch_size}: expected at least 1.')
   num_rows = next(len(x) for x in arrays if x is not None)

@@ -243,7 +243,10 @@ GIVEN = {'given': random_notes(), 'is_given': IS_GIVEN}
     (GIVEN | {'given': GIVEN['given'][..., 1:]}, r'expected \[5, T, 4\]'),
     (GIVEN | {'given': GIVEN['given'] * np.nan}, 'given holds NaN'),
     (GIVEN | {'num_frames': 8}, 'num_frames=8, but 7'),
+    ({'num_frames': 10**9}, 'num_frames=1000000000: .* at most 100,000'),
     (GIVEN | {'num_candidates': 0}, 'num_candidates=0'),
+    (GIVEN | {'num_candidates': 10**8}, 'num_candidates=.* at most 1,000'),
+    ({'temperature_2': 1e38}, r'temperature_2=1e\+38: .* at most 1000'),
     ({'num_candidates': 2}, 'without given frames'),
   ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http
-import json
 import os
 import pathlib
 import re
@@ -12,9 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import requests
-from tqdm import auto as tqdm
 
-from embedding_rnn.utils import files
+from embedding_rnn.utils import cli, files, reading
 
 _TIMEOUT = 30, 60  # seconds to connect, and without a byte
 _CHUNK_BYTES = 1 << 16
@@ -109,9 +107,9 @@ def _mark_of(response: requests.Response) -> str | None:
 
 def _read_mark(path: pathlib.Path, url: str) -> str | None:
   try:
-    values = json.loads(path.read_bytes())
-    return values['mark'] if values['url'] == url else None
-  except (FileNotFoundError, ValueError, KeyError, TypeError):
+    values = reading.read_json(path, '', hints={'mark': str | None})
+    return values.get('mark') if values.get('url') == url else None
+  except (FileNotFoundError, ValueError):
     return None
 
 
@@ -125,7 +123,7 @@ def _write(response: requests.Response, part: pathlib.Path, start: int) -> None:
     )
   with (
     part.open('ab') as file,
-    tqdm.tqdm(
+    cli.progress_bar(
       desc=f'Downloading {part.stem}',
       initial=start,
       total=total,

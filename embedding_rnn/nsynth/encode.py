@@ -70,11 +70,11 @@ def main(argv: list[str]) -> None:
     recordings.Policy(args.short, args.silent, args.damaged),
     num_processes=args.processes,
   )
-  logging.info('%s', _format_counts(result['counts']))
+  cli.write_result(_format_counts(result['counts']))
   folder = os.path.abspath(args.output_dir)
   command = (
-    f'python run.py --data_dir={folder} '
-    f'--log_root={os.path.join("logs", os.path.basename(folder))}'
+    f'{cli.PROGRAM} train --data_dir={folder} '
+    f'--exp_name={os.path.basename(folder)}'
   )
   logging.info('Train with: %s', command)
   if args.codec == 'harmonic':

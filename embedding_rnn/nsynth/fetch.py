@@ -14,7 +14,6 @@ checksums.json; whatever it gives later must be the same.
 from __future__ import annotations
 
 import hashlib
-import json
 import lzma
 import os
 import pathlib
@@ -26,10 +25,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from absl import app, flags, logging
-from tqdm import auto as tqdm
 
 from embedding_rnn.nsynth import download
-from embedding_rnn.utils import cli, files, locks
+from embedding_rnn.utils import cli, files, locks, reading
 
 URL = 'http://download.magenta.tensorflow.org/models/nsynth/wavenet-ckpt.tar'
 CHECKSUMS = 'checksums.json'
@@ -125,16 +123,9 @@ def _expect_other_names(
 def _read_checksums(folder: pathlib.Path) -> dict[str, Any]:
   path = folder / CHECKSUMS
   try:
-    checksums = json.loads(path.read_bytes())
+    return reading.read_json(path, 'restore or remove it')
   except FileNotFoundError:
     return {}
-  except ValueError as error:
-    raise ValueError(
-      f"'{path}' is damaged: {error}; restore or remove it."
-    ) from error
-  if not isinstance(checksums, dict):
-    raise ValueError(f"'{path}' is no JSON object; restore or remove it.")
-  return checksums
 
 
 def _sha256(path: pathlib.Path) -> str:
@@ -142,7 +133,9 @@ def _sha256(path: pathlib.Path) -> str:
   size = path.stat().st_size
   with (
     path.open('rb') as file,
-    tqdm.tqdm(total=size, desc='Checking', unit='B', unit_scale=True) as bar,
+    cli.progress_bar(
+      total=size, desc='Checking', unit='B', unit_scale=True
+    ) as bar,
   ):
     while chunk := file.read(_CHUNK_BYTES):
       digest.update(chunk)
@@ -152,12 +145,13 @@ def _sha256(path: pathlib.Path) -> str:
 
 def _unpacked_from(folder: pathlib.Path) -> str | None:
   """The SHA-256 of a folder's archive, if all is as it was unpacked."""
+  hints = {'archive_sha256': str, 'sha256': dict[str, str]}
   try:
-    unpacked = json.loads((folder / _UNPACKED).read_bytes())
-    sizes = {name: (folder / name).stat().st_size for name in unpacked['sizes']}
-    return unpacked['archive_sha256'] if sizes == unpacked['sizes'] else None
-  except (OSError, ValueError, KeyError, TypeError):
+    unpacked = reading.read_json(folder / _UNPACKED, '', hints=hints)
+    found = {name: _sha256(folder / name) for name in unpacked['sha256']}
+  except (OSError, ValueError):
     return None
+  return unpacked['archive_sha256'] if found == unpacked['sha256'] else None
 
 
 def _unpack(
@@ -184,14 +178,14 @@ def _unpack(
       )
     (unpacked,) = found
     paths = filter(pathlib.Path.is_file, unpacked.iterdir())
-    sizes = {path.name: path.stat().st_size for path in paths}
-    if not any('.data-' in name for name in sizes):
+    digests = {path.name: _sha256(path) for path in paths}
+    if not any('.data-' in name for name in digests):
       raise ValueError(
         f'What {url} gave has no file of weights (.data-?????-of-?????) in its '
         'checkpoint; check the address, and remove the archive if it is there.'
       )
     files.write_json(
-      unpacked / _UNPACKED, {'archive_sha256': sha256, 'sizes': sizes}
+      unpacked / _UNPACKED, {'archive_sha256': sha256, 'sha256': digests}
     )
     files.remove_folder(folder)
     unpacked.replace(folder)
@@ -218,7 +212,7 @@ def main(argv: list[str]) -> None:
   """The command; errors as of `fetch`."""
   del argv
   checkpoint = fetch(flags.FLAGS.url, flags.FLAGS.output_dir)
-  logging.info('Use it with: --nsynth_checkpoint_path=%s', checkpoint)
+  cli.write_result(f'Use it with: --nsynth_checkpoint_path={checkpoint}')
 
 
 if __name__ == '__main__':

@@ -215,15 +215,20 @@ def test_refusals(server, tmp_path):
   expect_fetched(folder, server)
   with pytest.raises(ValueError, match='give another --output_dir'):
     fetch.fetch(server.url.replace('models', 'mirror'), folder)
-  (folder / fetch.CHECKSUMS).write_text('{')
-  with pytest.raises(ValueError, match=r'checksums.json.* is damaged'):
-    fetch.fetch(server.url, folder)
+  for text in ('{', '[]', '[' * 200_000):
+    (folder / fetch.CHECKSUMS).write_text(text)
+    with pytest.raises(ValueError, match=r'checksums.json.* is damaged'):
+      fetch.fetch(server.url, folder)
 
 
 def test_unpacked_again_when_damaged_or_new(server, tmp_path):
   checkpoint = fetch.fetch(server.url, tmp_path)
   path = next(checkpoint.glob('*.data-*'))
   path.write_bytes(path.read_bytes()[:100])
+  expect_fetched(tmp_path, server)
+  content = bytearray(path.read_bytes())
+  content[0] ^= 1  # of the same size
+  path.write_bytes(content)
   expect_fetched(tmp_path, server)
   (tmp_path / NAME).unlink()
   (tmp_path / fetch.CHECKSUMS).unlink()

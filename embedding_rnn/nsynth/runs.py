@@ -6,11 +6,26 @@ import inspect
 import os
 from typing import NamedTuple
 
+import numpy as np
+
 from embedding_rnn.data.preparation.recordings import NUM_SAMPLES
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.nsynth.wavenet import WaveNetAutoencoder
 from embedding_rnn.training import checkpoints
+from embedding_rnn.utils import memory
 
+_MAX_SIZE = 65_536
+_MAXIMA: dict[str, float] = {
+  'num_layers': 1000,
+  'ae_num_layers': 1000,
+  # Dilations beyond a note would see nothing.
+  'num_stages': 16,
+  'ae_num_stages': 16,
+  'num_steps': 1_000_000_000,
+  'save_every': 1_000_000_000,
+  'batch_size': 1_000_000,
+  'learning_rate': float(np.finfo(np.float32).max),
+}
 AVERAGES = 'averages.npz'
 _SIZES = {
   name: parameter.default
@@ -59,14 +74,27 @@ def default_hps() -> HParams:
 def check_hparams(hps: HParams) -> None:
   """Raises ValueError for values that make no model, or no training of it."""
   for name, value in hps.values().items():
-    if name != 'trial' and value <= 0:
-      raise ValueError(f'{name}={value}: expected more than 0.')
+    maximum = _MAXIMA.get(name, _MAX_SIZE)
+    if name != 'trial' and not 0 < value <= maximum:  # NaN, too
+      raise ValueError(
+        f'{name}={value}: expected more than 0, at most {maximum:,}.'
+      )
   hop = hps.ae_hop_length
   if hps.crop_length % hop or hps.crop_length > NUM_SAMPLES:
     raise ValueError(
       f'crop_length={hps.crop_length}: expected a multiple of ae_hop_length, '
       f'{hop}, up to {NUM_SAMPLES}, such as {12 * hop}.'
     )
+  # Weights of the dilated convolutions, of 3 taps and two outputs (one in the
+  # encoder), and of those of one tap; with gradients and averages, four each.
+  weights = hps.num_layers * (7 * hps.width + hps.skip_width) * hps.width
+  weights += hps.ae_num_layers * 4 * hps.ae_width**2
+  memory.expect_memory(
+    4 * 4 * weights,
+    f'Training with width={hps.width}, num_layers={hps.num_layers}, '
+    f'ae_width={hps.ae_width}, ae_num_layers={hps.ae_num_layers}',
+    'set smaller ones',
+  )
 
 
 def make_model(hps: HParams) -> WaveNetAutoencoder:
@@ -111,7 +139,7 @@ def _load_run(folder, averaged):
   save, (weights, costs) = checkpoints.read_save(
     folder,
     checkpoints.BEST,
-    lambda save: (save.read_arrays(name), save.read_json(checkpoints.COSTS)),
+    lambda save: (save.read_arrays(name), checkpoints.read_costs(save)),
   )
   model = make_model(run.hps)
   checkpoints.assign_weights(model, weights, os.path.join(save.path, name))

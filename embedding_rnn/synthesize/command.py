@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 
-from embedding_rnn.data import notes
-from embedding_rnn.data.dataset import NoteDataset, open_dataset
 from embedding_rnn.evaluate import tables
-from embedding_rnn.model.hparams import HParams
 from embedding_rnn.nsynth import codec
-from embedding_rnn.synthesize import page, synthesis
 from embedding_rnn.synthesize.config import SynthesisConfig
 from embedding_rnn.training import checkpoints
-from embedding_rnn.training.trained_run import Run, load_pretrained, load_run
 from embedding_rnn.utils import cli, dataclass_flags
 
-_NOTES_DIR = './data/notes'  # as of run.py
+# What needs TensorFlow is imported when all flags are known to be good.
+if TYPE_CHECKING:
+  from embedding_rnn.training.trained_run import Run
 
 flags.disclaim_key_flags()  # they belong to the command that defines them
 
@@ -34,14 +30,18 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'data_dir',
     None,
-    'Folder of its data; default: as in training, and with --pretrained '
-    f'{_NOTES_DIR}, where the embedded notes are written to if there are none.',
+    'Folder of its data; default: as in training, and with --pretrained the '
+    'embedded notes.',
   )
   flags.DEFINE_string(
     'output_dir',
     None,
-    'Folder to write to; default: run_dir/synthesis, and with --pretrained '
+    'Folder to write to; default: run_dir/synthesis, or synthesis_2 and so on, '
+    'one for each setting; with --pretrained '
     f'./{checkpoints.PRETRAINED}.',
+  )
+  flags.DEFINE_bool(
+    'overwrite', False, 'Replace a page of other settings in --output_dir.'
   )
   flags.DEFINE_string(
     'hparam',
@@ -64,15 +64,17 @@ def main(argv: list[str]) -> None:
       'Set either --run_dir to the folder of a trained run, or --pretrained.'
     )
   config = dataclass_flags.read(SynthesisConfig)
-  if args.pretrained:
-    run = load_pretrained()
-    run.expect_hparams(args.hparam)
-    dataset = _open_notes(run.hps, args.data_dir or _NOTES_DIR)
-    output_dir = args.output_dir or checkpoints.PRETRAINED
-  else:
-    run = load_run(args.run_dir, args.hparam)
-    dataset = run.open_dataset(args.data_dir)
-    output_dir = args.output_dir or os.path.join(args.run_dir, 'synthesis')
+  run_dir = args.run_dir or checkpoints.PRETRAINED_FOLDER
+  checkpoints.expect_run(run_dir)
+  from embedding_rnn.synthesize import page, synthesis
+  from embedding_rnn.training.trained_run import load_run
+
+  run = load_run(run_dir, args.hparam)
+  dataset = run.open_dataset(args.data_dir)
+  config = config.completed(run)
+  output_dir = args.output_dir or checkpoints.PRETRAINED
+  if args.run_dir and not args.output_dir:
+    output_dir = synthesis.choose_output_dir(args.run_dir, config)
   summary = synthesis.synthesize(
     run,
     dataset,
@@ -80,24 +82,12 @@ def main(argv: list[str]) -> None:
     config,
     codec=codec.codec_from_flags(run.info, run.hps.seq_width),
     just_figures=args.just_figures,
+    overwrite=args.overwrite,
     metrics=_read_metrics(run),
     command=cli.command_line(),
   )
-  logging.info('%s', synthesis.format_summary(summary))
-  logging.info('Listen to it: %s', os.path.join(output_dir, page.FILE_NAME))
-
-
-def _open_notes(hps: HParams, data_dir: str) -> NoteDataset:
-  """Notes that a run was not trained on; the embedded ones if there are none.
-
-  The instruments that those are split by are held out of its training, too.
-  """
-  names = hps.data_set, hps.pitch_set, hps.velocity_set
-  notes.prepare_data_dir(data_dir, names)
-  # A split may be smaller than a batch of the training.
-  return open_dataset(
-    data_dir, hps.copy().override_from_dict({'batch_size': 1})
-  )
+  cli.write_result(synthesis.format_summary(summary))
+  cli.write_result(f'Listen to it: {os.path.join(output_dir, page.FILE_NAME)}')
 
 
 def _read_metrics(run: Run) -> dict[str, Any] | None:
@@ -105,24 +95,15 @@ def _read_metrics(run: Run) -> dict[str, Any] | None:
   path = pathlib.Path(run.folder) / tables.METRICS
   if not path.exists():
     return None
-  again = 'measure the run again with python -m embedding_rnn.evaluate'
-  try:
-    metrics = json.loads(path.read_text('utf-8'))
-    tables.tabulate(metrics)
-    step = metrics['step']
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise ValueError(
-      f"'{path}' is damaged, or not the metrics of one run ({error!r}); "
-      f'{again}, or remove the file.'
-    ) from error
-  if step != run.step:
+  metrics = tables.read_metrics(path)
+  if (step := metrics['step']) != run.step:
     logging.warning(
       "'%s' is of step %s, and the run's weights are of step %d: the page is "
       'without; %s.',
       path,
       step,
       run.step,
-      again,
+      tables.MEASURE_AGAIN,
     )
     return None
   return metrics

@@ -44,7 +44,7 @@ def test_metrics_of_other_weights_are_left_out(
 @pytest.mark.parametrize(
   ('arguments', 'error', 'message'),
   [
-    ('', ValueError, 'Set --run_dir'),
+    ('', ValueError, 'Set either --run_dir'),
     ('--run_dir=x --pitches=60,H4', ValueError, "pitch 'H4': expected"),
     ('--run_dir=x --gap=1,b', ValueError, '--gap=1,b: expected whole'),
     ('--run_dir=x --alphas=0.5,half', ValueError, 'half: expected numbers'),

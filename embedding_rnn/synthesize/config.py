@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedding_rnn.audio.pitches import parse_pitch
 from embedding_rnn.model import sampling
-from embedding_rnn.training.prior import PRIORS
-from embedding_rnn.training.trained_run import Run
+from embedding_rnn.model.hparams import MAX_FRAMES
+from embedding_rnn.training.checkpoints import PRIORS
 from embedding_rnn.utils.dataclass_flags import option
+
+if TYPE_CHECKING:  # else, TensorFlow would be imported
+  from embedding_rnn.training.trained_run import Run
 
 _NUM_PITCHES = 128  # MIDI
 _MAX_SEED = 2**63 - 1
+_MAX_STEPS = 1000  # of an interpolation, each a note of its own
 _WAYS = ('spherical', 'straight')
 
 
@@ -22,13 +26,15 @@ class SynthesisConfig:
   """What `synthesize` makes, and how; each field is an option of the command.
 
   Pitches may be given by name. As a value, greedy is True for the likeliest
-  component, 'mean' for the mean, num_frames is None for as many as in
-  training, or as the notes have, and temperatures are None for those of
-  `sampling.default_controls`.
+  component, 'mean' for the mean, num_notes is None for one of each family,
+  num_frames for as many as in training, or as the notes have, and temperatures
+  for those of `sampling.default_controls`.
   """
 
-  num_notes: int = option(
-    8, 'Held-out notes to reconstruct, over all families.'
+  num_notes: int | None = option(
+    None,
+    'Held-out notes to reconstruct, over all families; default: one of each, '
+    'near middle C and not too soft.',
   )
   pitches: tuple[int, ...] = option(
     (48, 60, 72),
@@ -110,6 +116,9 @@ class SynthesisConfig:
   top_p: float = option(
     1.0, 'Below 1: draw only from the likeliest components.'
   )
+  keep_levels: bool = option(
+    False, "Leave the sounds' own levels, do not bring them to one loudness."
+  )
   seed: int = option(0, 'The same seed gives the same files.')
 
   def __post_init__(self) -> None:
@@ -138,16 +147,16 @@ class SynthesisConfig:
   def _check_what(self) -> None:
     """That there is something to make, and no option without effect."""
     wanted = (self.interpolate, self.combine, self.sweep)
-    if self.num_notes < 0 or not (
-      self.num_notes or self.pitches or any(x is not None for x in wanted)
+    if not (
+      self.has_notes or self.pitches or any(x is not None for x in wanted)
     ):
       raise ValueError(
         f'num_notes={self.num_notes} and pitches={list(self.pitches)}: '
         'expected at least one note to make.'
       )
     needs = {
-      'num_given': (self.num_given, 'num_notes', self.num_notes),
-      'gap': (self.gap, 'num_notes', self.num_notes),
+      'num_given': (self.num_given, 'num_notes', self.has_notes),
+      'gap': (self.gap, 'num_notes', self.has_notes),
       'num_candidates': (self.num_candidates > 1, 'gap', self.gap),
       'sweep': (self.sweep is not None, 'sweep_pitches', self.sweep_pitches),
       'families': (self.families, 'pitches', self.pitches),
@@ -155,7 +164,8 @@ class SynthesisConfig:
     for name, (is_asked, needed, value) in needs.items():
       if is_asked and not value:
         raise ValueError(
-          f'{name}={getattr(self, name)} has no effect with {needed}={value}; '
+          f'{name}={getattr(self, name)} has no effect with '
+          f'{needed}={getattr(self, needed)}; '
           f'set {needed}, or leave {name} out.'
         )
 
@@ -192,18 +202,19 @@ class SynthesisConfig:
 
   def _check_sizes(self) -> None:
     """Single numbers, and how many are in lists of fixed length."""
-    for name, minimum in (
-      ('seed', 0),
-      ('num_given', 0),
-      ('num_steps', 2),
-      ('num_candidates', 1),
-      ('num_frames', 1),
+    for name, minimum, maximum in (
+      ('seed', 0, _MAX_SEED),
+      ('num_notes', 0, _MAX_SEED),
+      ('num_given', 0, MAX_FRAMES),
+      ('num_steps', 2, _MAX_STEPS),
+      ('num_candidates', 1, sampling.MAX_CANDIDATES),
+      ('num_frames', 1, MAX_FRAMES),
     ):
       value = getattr(self, name)
       if value is not None and value < minimum:
         raise ValueError(f'{name}={value}: expected at least {minimum}.')
-    if self.seed > _MAX_SEED:
-      raise ValueError(f'seed={self.seed}: expected at most {_MAX_SEED}.')
+      if value is not None and value > maximum:
+        raise ValueError(f'{name}={value}: expected at most {maximum}.')
     for name, size, what in (
       ('interpolate', 2, 'notes'),
       ('combine', 3, 'notes'),
@@ -212,6 +223,11 @@ class SynthesisConfig:
       value = getattr(self, name)
       if value is not None and len(value) != size:
         raise ValueError(f'{name}={value}: expected {size} {what}.')
+
+  @property
+  def has_notes(self) -> bool:
+    """Whether there are held-out notes to reconstruct."""
+    return self.num_notes is None or self.num_notes > 0
 
   @property
   def controls(self) -> dict[str, Any]:
@@ -235,7 +251,7 @@ class SynthesisConfig:
   def check(self, run: Run, num_frames: int) -> None:
     """Raises ValueError for what this run, or notes so long, cannot do."""
     needs_latents = {
-      'num_notes': self.num_notes,
+      'num_notes': self.has_notes,
       'interpolate': self.interpolate,
       'combine': self.combine,
       'sweep': self.sweep is not None,

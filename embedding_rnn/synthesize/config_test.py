@@ -38,12 +38,19 @@ def define_flags():
     ({'num_steps': 1}, 'num_steps=1: expected at least 2'),
     ({'num_frames': 0}, 'num_frames=0'),
     ({'num_candidates': 0}, 'num_candidates=0'),
+    (
+      {'num_candidates': 10**8, 'gap': (1, 2)},
+      'num_candidates=100000000: expected at most 1000',
+    ),
+    ({'num_frames': 10**9}, 'num_frames=1000000000: expected at most'),
+    ({'num_steps': 10**9}, 'num_steps=1000000000: expected at most'),
+    ({'temperature_2': 1e38}, 'temperature_2=.*at most 1000'),
     ({'interpolate': (1, 2, 3)}, r'interpolate=\(1, 2, 3\): expected 2'),
     ({'combine': (1, 2)}, 'expected 3 notes'),
     ({'gap': (1,)}, 'expected 2 numbers'),
     ({'interpolation': 'curved'}, "interpolation='curved'"),
     ({'gap': (1, 2), 'num_notes': 0}, r'gap=\(1, 2\) .* with num_notes=0'),
-    ({'num_given': 2, 'num_notes': 0}, 'num_given=2 has no effect'),
+    ({'num_given': 2, 'num_notes': 0}, 'num_given=2 .* with num_notes=0'),
     ({'num_candidates': 2}, 'num_candidates=2 has no effect with gap=None'),
     ({'sweep': 1, 'sweep_pitches': ()}, r'sweep=1 .* sweep_pitches=\(\)'),
     ({'prior': 'x'}, "prior='x': expected one of fitted, standard"),
@@ -67,7 +74,7 @@ def test_flags_give_the_configuration(parse_flags):
     '--gap=3,8 --num_candidates=2 --interpolate=1,2 --num_steps=4 '
     '--interpolation=straight --combine=1,2,3 --sweep=5 --sweep_pitches=60 '
     '--num_frames=200 --temperature=0.5 --temperature_2=0.25 --greedy=mean '
-    '--top_p=0.9 --seed=7'.split(),
+    '--top_p=0.9 --seed=7 --keep_levels'.split(),
   )
   config = dataclass_flags.read(SynthesisConfig)
   assert config == SynthesisConfig(
@@ -91,6 +98,7 @@ def test_flags_give_the_configuration(parse_flags):
     temperature_2=0.25,
     greedy='mean',
     top_p=0.9,
+    keep_levels=True,
     seed=7,
   )
   # None was forgotten.

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import librosa
 import numpy as np
 import numpy.typing as npt
 
@@ -137,12 +138,21 @@ class Originals:
     """Name of the note's instrument family, if known."""
     return self._label(FAMILIES, i)
 
+  def instrument(self, i: int) -> str:
+    """The name of the note's instrument for people, such as 'Tenor sax'."""
+    family = self.family(i)
+    name = self._label(INSTRUMENTS, i) or family or f'note {self.rows[i]}'
+    # Collections name an instrument by family, number and what it is.
+    name = re.sub(rf'^{re.escape(family or "")}_\d+_(?=\D)', '', name)
+    return _capitalised(name)
+
   def title(self, i: int) -> str:
-    """The note's name for people."""
-    velocity = self.velocities[i]
-    what = self._label(INSTRUMENTS, i) or self.family(i)
-    what = what or f'note {self.rows[i]}'
-    return f'{what}, MIDI pitch {self.own_pitches[i]}, velocity {velocity}'
+    """The note's name for people: 'Koto · C2 · velocity 75'."""
+    pitch = pitch_name(self.own_pitches[i])
+    title = f'{self.instrument(i)} · {pitch} · velocity {self.velocities[i]}'
+    if self.pitches[i] != self.own_pitches[i]:
+      title += f', at {pitch_name(self.pitches[i])}'
+    return title
 
   def generated(
     self,
@@ -180,6 +190,16 @@ class Originals:
   def _label(self, key: str, i: int) -> str | None:
     names = self._dataset.names(key, self.rows[i : i + 1])
     return names[0] if names else None
+
+
+def pitch_name(midi_pitch: int) -> str:
+  """A MIDI pitch for people: 'C♯4'."""
+  return librosa.midi_to_note(int(midi_pitch))
+
+
+def _capitalised(name: str) -> str:
+  name = name.replace('_', ' ').strip()
+  return name[:1].upper() + name[1:]
 
 
 def reconstructions(
@@ -259,7 +279,7 @@ def samples(
     **settings: of `Run.sample`.
   """
   made = run.sample(np.asarray(pitches, int), family=families, **settings)
-  titles = [f'New note of {family}' for family in families or ()]
+  titles = [_capitalised(f'new {family}') for family in families or ()]
   titles = titles or ['New note'] * len(made)
   return _generated('sample', titles, pitches, made, families=families)
 
@@ -286,9 +306,12 @@ def interpolation(
   pitch = int(ends.pitches[0])
   velocity = ends.velocities[0]
   made = run.sample(pitch, z, velocity=velocity, **settings)
-  way = f'of the way from {ends.title(0)}, to {ends.title(1)}'
-  titles = [f'{fraction:.0%} {way}' for fraction in fractions]
-  metadata = [{'fraction': float(fraction)} for fraction in fractions]
+  first, last = ends.instrument(0), ends.instrument(1)
+  titles = [f'{first} to {last}, {fraction:.0%}' for fraction in fractions]
+  metadata = [
+    {'fraction': float(fraction), 'ends': [first, last]}
+    for fraction in fractions
+  ]
   return _generated(
     'interpolation', titles, [pitch] * num_steps, made, metadata
   )
@@ -302,8 +325,8 @@ def combination(
   pitches = terms.pitches[:1]
   velocity = terms.velocities[0]
   made = run.sample(pitches, z, velocity=velocity, **settings)
-  a, b, c = (terms.title(i) for i in range(3))
-  titles = [f'{a}; minus {b}; plus {c}']
+  a, b, c = (terms.instrument(i) for i in range(3))
+  titles = [f'{a} minus {b} plus {c}']
   metadata = [{'rows': terms.rows.tolist()}]
   return _generated('combination', titles, pitches, made, metadata)
 
@@ -315,8 +338,10 @@ def sweep(
   z = original.latents(run)[0]
   velocity = original.velocities[0]
   made = run.sample(np.asarray(pitches, int), z, velocity=velocity, **settings)
-  titles = [f'The instrument of {original.title(0)}'] * len(made)
-  metadata = [{'row': int(original.rows[0])}] * len(pitches)
+  instrument = original.instrument(0)
+  titles = [instrument] * len(made)
+  row = int(original.rows[0])
+  metadata = [{'row': row, 'instrument': instrument}] * len(pitches)
   return _generated('sweep', titles, pitches, made, metadata)
 
 
@@ -335,7 +360,7 @@ def _generated(
     GeneratedNote(
       section=section,
       name=f'{section}_{i:03d}_p{pitch:03d}',
-      title=f'{title}, at MIDI pitch {pitch}',
+      title=f'{title} · {pitch_name(pitch)}',
       midi_pitch=int(pitch),
       frames=frames,
       family=family,

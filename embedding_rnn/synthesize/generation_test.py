@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 
+import librosa
 import numpy as np
 import pytest
 
@@ -28,7 +29,10 @@ def test_originals_say_what_the_data_says(dataset, originals):
   velocity = dataset.velocities[20].argmax()
   pitch = originals.pitches[1]
   assert originals.name(1) == f'{instrument}-{pitch:03d}-{velocity:03d}_row20'
-  assert instrument in originals.title(1)
+  name = librosa.midi_to_note(int(pitch))
+  title = f'{originals.instrument(1)} · {name} · velocity {velocity}'
+  assert originals.title(1) == title
+  assert originals.instrument(1).lower() in instrument.replace('_', ' ')
   families = dataset.metadata['instrument_families']
   family = families[dataset.instrument_family_ids[20]]
   assert originals.family(1) == family
@@ -127,6 +131,27 @@ def test_new_notes(run):
   assert len({note.name for note in made}) == 2
 
 
+@pytest.mark.parametrize(
+  ('instrument', 'family', 'name'),
+  [
+    ('guitar_107_koto', 'guitar', 'Koto'),
+    ('synth_lead_082_calliope_lead', 'synth_lead', 'Calliope lead'),
+    ('bass_synthetic_033', 'bass', 'Bass synthetic 033'),
+    ('My_Bell', None, 'My Bell'),
+    (None, 'synth_lead', 'Synth lead'),
+    (None, None, 'Note 4'),
+  ],
+)
+def test_instruments_have_names_for_people(
+  dataset, monkeypatch, instrument, family, name
+):
+  names = {'instruments': instrument, 'instrument_families': family}
+  monkeypatch.setattr(
+    type(dataset), 'names', lambda _, key, __: names[key] and [names[key]]
+  )
+  assert Originals(dataset, [4]).instrument(0) == name
+
+
 def test_interpolation_goes_from_note_to_note(run, originals):
   made = generation.interpolation(run, originals, 4, **_SETTINGS)
   pitch = originals.pitches[:1].repeat(2)
@@ -135,8 +160,10 @@ def test_interpolation_goes_from_note_to_note(run, originals):
   np.testing.assert_allclose(frames[[0, -1]], ends, atol=1e-4)
   fractions = [note.metadata['fraction'] for note in made]
   np.testing.assert_allclose(fractions, [0, 1 / 3, 2 / 3, 1])
-  begins = [note.title.split()[0] for note in made]
-  assert begins == ['0%', '33%', '67%', '100%']
+  first, last = map(originals.instrument, range(2))
+  assert [note.title.split(' · ')[0] for note in made] == [
+    f'{first} to {last}, {share}%' for share in (0, 33, 67, 100)
+  ]
 
 
 def test_adding_what_was_subtracted_changes_nothing(run, dataset):

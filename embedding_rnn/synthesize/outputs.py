@@ -10,15 +10,14 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from embedding_rnn import figures
-from embedding_rnn.audio import metrics
+from embedding_rnn.audio import levels, metrics
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data.transforms import WhitenedPCA
 from embedding_rnn.figures import drawing
 from embedding_rnn.synthesize.generation import GeneratedNote
-from embedding_rnn.utils import wav
+from embedding_rnn.utils import cli, wav
 
 MADE, ORIGINAL = 'made', 'original'
 NUM_SHOWN = 6  # notes that one can still see side by side, as in 2017
@@ -147,10 +146,13 @@ def write_notes(
   num_notes: int,
   folder: pathlib.Path,
   style: Style,
+  keep_levels: bool = False,
 ) -> list[dict[str, Any]]:
   """Writes the audio and the figures of so many notes, on all cores.
 
-  The notes are taken as they can be worked on.
+  The notes are taken as they can be worked on. Unless `keep_levels` is set,
+  each is brought to one loudness, see `audio.levels`: with its original, so
+  that a reconstruction that is too quiet still is.
 
   Returns:
     A record of each, see `synthesis.synthesize`.
@@ -161,12 +163,16 @@ def write_notes(
     num_jobs, return_as='generator', max_nbytes=None, pre_dispatch='2*n_jobs'
   )
   write = joblib.delayed(_write_note)
-  records = parallel(write(note, folder, style) for note in notes)
-  return list(tqdm(records, 'Writing notes', num_notes, unit='note'))
+  records = parallel(write(note, folder, style, keep_levels) for note in notes)
+  bar = cli.progress_bar(records, 'Writing notes', num_notes, unit='note')
+  return list(bar)
 
 
 def _write_note(
-  decoded: DecodedNote, folder: pathlib.Path, style: Style
+  decoded: DecodedNote,
+  folder: pathlib.Path,
+  style: Style,
+  keep_levels: bool,
 ) -> dict[str, Any]:
   note, audios = decoded.note, decoded.audios
   record: dict[str, Any] = {
@@ -180,17 +186,20 @@ def _write_note(
     'figures': {},
   }
   made_suffix = '_reconstruction' if note.view else ''
+  rate = style.timing.get('sample_rate')
+  gain_db = 0.0
+  if audios and not keep_levels:
+    reference = audios.get(ORIGINAL, audios[MADE])
+    gain_db = levels.listening_gain_db(reference, audios.values(), rate)
   for key, audio in audios.items():
     suffix = made_suffix if key == MADE else f'_{key}'
     path = folder / f'{note.name}{suffix}.wav'
-    gain_db = wav.write_wav(path, audio, style.timing['sample_rate'])
-    record['audio'][key] = {'file': path.name, 'gain_db': gain_db}
+    heard = levels.fade_edges(audio, rate) * 10.0 ** (gain_db / 20.0)
+    held_db = wav.write_wav(path, heard, rate)
+    record['audio'][key] = {'file': path.name, 'gain_db': gain_db + held_db}
     if key in (MADE, ORIGINAL):
       cents = metrics.pitch_error_cents(
-        audio,
-        note.midi_pitch,
-        style.timing['sample_rate'],
-        _PITCH_RESOLUTION_CENTS,
+        audio, note.midi_pitch, rate, _PITCH_RESOLUTION_CENTS
       )
       record['audio'][key]['pitch_error_cents'] = (
         cents if np.isfinite(cents) else None

@@ -1,8 +1,9 @@
 """A page to listen to: notes with their players, figures and numbers.
 
 `write` puts an `index.html` beside the audio and figures that it shows. The
-page needs neither a server nor a network, and no script for the essentials;
-with one, notes can be searched, filtered and sorted.
+page needs neither a server nor a network: it holds its sounds, so that a script
+can switch between them, and mix them, to the sample. Without scripts there are
+plain players.
 """
 
 import collections
@@ -10,15 +11,19 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
-import librosa
 import PIL.Image
 
+from embedding_rnn.synthesize.generation import pitch_name
+from embedding_rnn.synthesize.sounds import Sound, read_sounds
 from embedding_rnn.utils import cli, files
 
 FILE_NAME = 'index.html'
+
+_PLAYED = ('original', 'made')  # other audio can be downloaded
+_ROWS = ('interpolation', 'sweep')  # sections whose notes are one row
 
 
 def write(
@@ -43,19 +48,23 @@ def write(
 
   Raises:
     FileNotFoundError: a file of the page is not in the folder.
+    OSError: an audio file cannot be read.
     ValueError: a figure is not a .png file, a file is outside the folder, or
       two notes have one name.
   """
   folder = pathlib.Path(folder)
   notes = summary['notes']
-  sounds = [audio['file'] for n in notes for audio in n['audio'].values()]
+  audios = [audio['file'] for n in notes for audio in n['audio'].values()]
   pictures = list(summary['overviews'].values())
   pictures += [file for note in notes for file in note['figures'].values()]
-  for file in [*sounds, *pictures]:
+  for file in [*audios, *pictures]:
     _check_file(folder, file)
   _check_names(notes)
+  cards = _cards(notes, folder)
   html = _ENVIRONMENT.get_template('page_template.html').render(
     summary=summary,
+    cards=cards,
+    flacs={file: s.flac for card in cards for file, s in card.sounds.items()},
     command=command,
     metrics=cli.table_columns(metrics),
     metrics_note=metrics_note,
@@ -67,9 +76,48 @@ def write(
   return path
 
 
-def pitch_name(midi_pitch: int) -> str:
-  """A MIDI pitch for people: 'C4 (60)'."""
-  return f'{librosa.midi_to_note(midi_pitch)} ({midi_pitch})'
+class Card(NamedTuple):
+  """One or several notes that share a player.
+
+  Attributes:
+    notes: their records.
+    sounds: what is played, by file.
+  """
+
+  notes: Sequence[Mapping[str, Any]]
+  sounds: dict[str, Sound]
+
+  @property
+  def is_pair(self) -> bool:
+    """Whether it is an original beside what was made of it."""
+    return len(self.notes) == 1 and len(self.sounds) == 2
+
+  @property
+  def pitches(self) -> list[int]:
+    """MIDI pitches of the notes."""
+    return [int(note['pitch']) for note in self.notes]
+
+
+def _cards(
+  notes: Sequence[Mapping[str, Any]], folder: pathlib.Path
+) -> list[Card]:
+  """The notes in their order; those of a row together."""
+  groups: dict[Any, list[Mapping[str, Any]]] = {}
+  for note in notes:
+    section = note['section']
+    key = section if section in _ROWS else (section, note['name'])
+    groups.setdefault(key, []).append(note)
+  cards = []
+  for group in groups.values():
+    played = [
+      note['audio'][key]['file']
+      for note in group
+      for key in _PLAYED
+      if key in note['audio']
+    ]
+    heard = read_sounds([folder / file for file in played]) if played else []
+    cards.append(Card(group, dict(zip(played, heard, strict=True))))
+  return cards
 
 
 def measured(note: Mapping[str, Any]) -> dict[str, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from embedding_rnn.audio import levels
 from embedding_rnn.audio.codec import get_codec
 from embedding_rnn.figures import drawing
 from embedding_rnn.model.hparams import default_hps
@@ -80,9 +81,41 @@ def test_audio_is_what_the_codec_makes_of_the_run(run, dataset, made):
     assert (header.samplerate, header.channels) == (16000, 1)
     assert header.subtype == 'PCM_16'
     written, _ = soundfile.read(folder / audio['file'])
-    assert np.abs(written).max() < 1
     gain = 10 ** (audio['gain_db'] / 20)
-    np.testing.assert_allclose(written, samples * gain, atol=2 / 32768)
+    heard = levels.fade_edges(samples, 16000) * gain
+    np.testing.assert_allclose(written, heard, atol=2 / 32768)
+
+
+def test_sounds_are_of_one_loudness_or_at_the_peak(made):
+  folder, summary = made
+  for note in summary['notes']:
+    sounds = [
+      soundfile.read(folder / audio['file'])[0]
+      for audio in note['audio'].values()
+    ]
+    peak = max(map(levels.true_peak_dbfs, sounds))
+    loudness = levels.loudness_lufs(sounds[0], 16000)
+    assert peak < levels.MAX_PEAK_DBFS + 0.05
+    assert loudness < levels.LOUDNESS_LUFS + 0.05
+    assert (
+      loudness > levels.LOUDNESS_LUFS - 0.05
+      or peak > levels.MAX_PEAK_DBFS - 0.05
+    )
+    # Reconstructions keep their errors of level.
+    assert len({audio['gain_db'] for audio in note['audio'].values()}) == 1
+
+
+def test_levels_can_be_kept(run, dataset, tmp_path):
+  config = SynthesisConfig(
+    num_notes=0, pitches=(60,), keep_levels=True, greedy='mean'
+  )
+  summary = synthesis.synthesize(run, dataset, tmp_path, config, codec=_CODEC)
+  (note,) = summary['notes']
+  assert note['audio']['made']['gain_db'] == 0
+  frames = run.sample([60], greedy='mean', seed=0)
+  expected = levels.fade_edges(_CODEC.decode(frames[0], 60), 16000)
+  written, _ = soundfile.read(tmp_path / note['audio']['made']['file'])
+  np.testing.assert_allclose(written, expected, atol=1 / 32768)
 
 
 def test_says_how_far_a_reconstruction_is_from_its_note(run, dataset, made):
@@ -150,6 +183,38 @@ def test_all_kinds_of_notes(run, dataset, tmp_path):
   }
 
 
+def test_a_page_of_other_settings_is_not_replaced_silently(
+  run, dataset, tmp_path
+):
+  common = {'num_notes': 0, 'pitches': (60,), 'greedy': 'mean'}
+  configs = [
+    SynthesisConfig(seed=seed, **common).completed(run) for seed in range(3)
+  ]
+
+  def make(seed, **options):
+    synthesis.synthesize(
+      run, dataset, folder, configs[seed], just_figures=True, **options
+    )
+    return json.loads((folder / 'summary.json').read_text())['seed']
+
+  folder = synthesis.choose_output_dir(tmp_path, configs[0])
+  assert folder == tmp_path / 'synthesis'
+  assert make(0) == make(0) == 0
+  before = _contents(folder)
+  with pytest.raises(FileExistsError, match=r'\(seed=0, not 1\).*--overwrite'):
+    make(1)
+  assert _contents(folder) == before
+  assert make(1, overwrite=True) == 1
+  (tmp_path / 'synthesis_2').mkdir()
+  (tmp_path / 'synthesis_2' / 'summary.json').write_text('{')
+  named = dataclasses.replace(run, folder=str(tmp_path))
+  folder = tmp_path / 'synthesis_3'
+  synthesis.synthesize(named, dataset, folder, configs[0], just_figures=True)
+  for seed, number in ((0, 3), (2, 4)):
+    expected = tmp_path / f'synthesis_{number}'
+    assert synthesis.choose_output_dir(tmp_path, configs[seed]) == expected
+
+
 @pytest.fixture
 def silent_data_dir(tiny_data_dir, tmp_path):
   """The data of `run`, but it does not say its codec."""
@@ -198,9 +263,8 @@ def test_samples_are_of_the_families_that_are_asked_for(run, tmp_path):
       asked, dataset, tmp_path / str(i), config, just_figures=True
     )
     assert [note['family'] for note in summary['notes']] == each
-    assert (
-      summary['notes'][0]['title'] == f'New note of {first}, at MIDI pitch 50'
-    )
+    name = first.replace('_', ' ')
+    assert summary['notes'][0]['title'] == f'New {name} · D3'
   for other, change, message in (
     (run, {}, 'which knows none'),
     (asked, {'prior': 'standard'}, 'knows none'),
@@ -271,6 +335,28 @@ def test_chooses_evenly_over_families(dataset):
   some = [tuple(synthesis.choose_rows(dataset, 3, seed)) for seed in range(9)]
   assert len(set(some)) > 1
   assert some[0] == tuple(synthesis.choose_rows(dataset, 3, 0))
+
+
+def test_by_default_one_note_of_each_family_near_middle_c(dataset):
+  test_rows = dataset.rows['test']
+  families = dataset.instrument_family_ids
+  pitches, velocities = dataset.midi_numbers(test_rows)
+  for seed in range(3):
+    rows = synthesis.choose_rows(dataset, None, seed)
+    np.testing.assert_array_equal(
+      families[rows], np.unique(families[test_rows])
+    )
+    for row, pitch, velocity in zip(
+      rows, *dataset.midi_numbers(rows), strict=True
+    ):
+      rivals = families[test_rows] == families[row]
+      if (velocities[rivals] >= 75).any():
+        rivals &= velocities >= 75
+        assert velocity >= 75
+      assert abs(pitch - 60) == np.abs(pitches[rivals] - 60).min()
+  unknown = dataclasses.replace(dataset, instrument_family_ids=None)
+  rows = synthesis.choose_rows(unknown, None, 0)
+  assert len(set(rows)) == 8
 
 
 def test_a_file_that_fails_leaves_nothing(tmp_path):

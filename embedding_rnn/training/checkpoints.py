@@ -25,7 +25,7 @@ from absl import logging
 
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.hparams import HParams, default_hps
-from embedding_rnn.utils import files, locks
+from embedding_rnn.utils import files, locks, reading
 from embedding_rnn.utils.files import DamagedFileError
 
 if TYPE_CHECKING:  # else, reading a run's progress would take seconds
@@ -37,10 +37,25 @@ HISTORY = 'history.csv'
 WEIGHTS, COSTS, PRIOR = 'weights.npz', 'costs.json', 'prior.npz'
 STATE, OPTIMIZER = 'state.json', 'optimizer.npz'
 BEST, LAST = 'best', 'last'
+PRIORS = ('fitted', 'standard')  # that latents of new notes are drawn from
 EMBEDDING_RNN, WAVENET = 'embedding_rnn', 'wavenet'  # kinds of models
 # The run in the package, and how it is named where a checkpoint's path belongs.
 PRETRAINED = 'pretrained'
 PRETRAINED_FOLDER = pathlib.Path(__file__).parents[1] / PRETRAINED
+_INFO_TYPES = {
+  'kind': str | None,
+  'data_dir': str | None,
+  'split_seed': int | None,
+  'split_sha256': str | None,
+  'num_notes': dict[str, int] | None,
+  'codec': str | None,
+  'checkpoint': dict | None,
+  'seed': int | None,
+  'checkpoint_path': str | None,
+  'precision': str | None,
+  'version': str | None,
+}
+_MAX_NAME = 200  # bytes; disks take 255, of which saves and such need some
 _RESTORE = (
   'restore it from a copy, or remove the folder and train the run again'
 )
@@ -66,6 +81,16 @@ class Save(NamedTuple):
 
   step: int
   path: pathlib.Path
+
+
+def check_run_name(name: str) -> None:
+  """Raises ValueError for what cannot be the name of a run's folder."""
+  is_name = name not in ('', '.', '..') and pathlib.PurePath(name).name == name
+  if not (is_name and name.isprintable() and len(name.encode()) <= _MAX_NAME):
+    raise ValueError(
+      f'exp_name={name!r}: expected a name for a folder in --log_root, of at '
+      f'most {_MAX_NAME} bytes that can be shown.'
+    )
 
 
 def is_run(folder: str | os.PathLike[str]) -> bool:
@@ -140,7 +165,7 @@ def read_run(
   """
   folder = expect_run(folder)
   checked = files.CheckedFolder(folder, _RESTORE)
-  info = checked.read_json(INFO)
+  info = checked.read_json(INFO, _INFO_TYPES)
   found = info.get('kind', EMBEDDING_RNN)
   if kind not in (None, found):
     raise DamagedFileError(
@@ -153,7 +178,7 @@ def read_run(
 
 
 def _read_hparams(checked: files.CheckedFolder, hps: HParams) -> HParams:
-  for name, value in checked.read_json(HPARAMS).items():
+  for name, value in checked.read_json(HPARAMS, finite=False).items():
     try:
       (hps.set_hparam if name in hps else hps.add_hparam)(name, value)
     except ValueError as error:
@@ -280,6 +305,14 @@ def warn_of_damage(folder: str | os.PathLike[str], used: Save) -> None:
       files.CheckedFolder(save.path, _RESTORE).check()
     except DamagedFileError as error:
       logging.warning('Not needed to go on, but damaged: %s', error)
+
+
+def read_costs(save: files.CheckedFolder) -> dict[str, dict[str, float]]:
+  """The costs in a 'best' save, for each split; errors as of its `read`."""
+  costs = save.read_json(COSTS)
+  if not reading.has_type(costs, dict[str, dict[str, float]]):
+    raise save.error(COSTS, 'is damaged: expected the costs of each split')
+  return costs
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:

@@ -21,7 +21,6 @@ from embedding_rnn.data.dataset import NoteDataset, some_rows
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model import distribution, sampling
 
-PRIORS = ('fitted', 'standard')
 _MAX_NOTES = 16_384  # that it is fitted to
 _MAX_COMPONENTS, _NOTES_A_COMPONENT = 32, 256
 _RIDGE, _LEAST_VARIANCE = 10.0, 1e-5

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import os
 import pathlib
+import typing
 from typing import Any
 
 from embedding_rnn.model.hparams import HParams
@@ -39,12 +40,15 @@ class State:
 
 def read_state(save: files.CheckedFolder) -> State:
   """Reads how far training was at a 'last' save."""
-  values = save.read_json(checkpoints.STATE)
-  try:
-    names = [field.name for field in dataclasses.fields(State)]
-    return State(**{name: values[name] for name in names})
-  except KeyError as error:
-    raise save.error(checkpoints.STATE, f'has no {error}') from error
+  return _read_state(save)[0]
+
+
+def _read_state(save: files.CheckedFolder) -> tuple[State, dict[str, Any]]:
+  """The state, and all that stands beside it."""
+  hints = typing.get_type_hints(State)
+  more = {'num_steps': int, 'save_every': int}
+  values = save.read_json(checkpoints.STATE, hints | more)
+  return State(**{name: values[name] for name in hints}), values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,17 +100,14 @@ def _read(folder: pathlib.Path) -> Progress:
   hps, state = run.hps, State()
   costs: dict[str, dict[str, float]] = {}
 
-  def read_last(save):
-    return read_state(save), save.read_json(checkpoints.STATE)
-
   if checkpoints.list_saves(folder, checkpoints.LAST):
     _, (state, values) = checkpoints.read_save(
-      folder, checkpoints.LAST, read_last
+      folder, checkpoints.LAST, _read_state
     )
     hps.num_steps, hps.save_every = values['num_steps'], values['save_every']
   if checkpoints.list_saves(folder, checkpoints.BEST):
     _, costs = checkpoints.read_save(
-      folder, checkpoints.BEST, lambda save: save.read_json(checkpoints.COSTS)
+      folder, checkpoints.BEST, checkpoints.read_costs
     )
   step = max(state.step, _last_logged_step(folder))
   return Progress(folder.name, hps, run.info, state, step, costs)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import html
+import io
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 import tensorflow as tf
 
 from embedding_rnn.audio.codec import Codec, HarmonicCodec
 from embedding_rnn.audio.pitches import pitch_name
-from embedding_rnn.data import checks, lookup, metadata, provenance
+from embedding_rnn.data import checks, lookup, metadata, notes, provenance
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.data.lookup import FoundNotes
 from embedding_rnn.data.transforms import Transforms
@@ -23,7 +25,8 @@ from embedding_rnn.embedding_rnn import Latent, Model
 from embedding_rnn.model import distribution, infilling, latents, sampling
 from embedding_rnn.model.hparams import HParams, names_that_shape
 from embedding_rnn.training import checkpoints
-from embedding_rnn.training.prior import PRIORS, LatentPrior, compiled_encode
+from embedding_rnn.training.checkpoints import PRIORS
+from embedding_rnn.training.prior import LatentPrior, compiled_encode
 from embedding_rnn.utils import cli, settings
 from embedding_rnn.utils.files import CheckedFolder
 
@@ -372,8 +375,13 @@ class Run:
     peak = np.abs(audio).max()
     if peak > 0:
       audio *= _PLAYED_PEAK / peak
+    # A third of the size of a .wav, which counts in a notebook's file.
+    content = io.BytesIO()
     rate = self._codec(codec).sample_rate
-    return Audio(audio, rate=rate, normalize=False)
+    soundfile.write(content, audio, rate, 'PCM_16', format='FLAC')
+    player = Audio(content.getvalue())
+    player.mimetype = 'audio/flac'
+    return player
 
   def plot(
     self,
@@ -431,6 +439,10 @@ class Run:
   ) -> NoteDataset:
     """Opens the data set of the run, split as for its training.
 
+    That of the run in the package is not in the package: any other notes do
+    instead, and the embedded ones if None; what is held out of those was held
+    out of its training, too.
+
     Args:
       data_dir: where it is now; where it was then if None.
 
@@ -441,14 +453,13 @@ class Run:
       FileNotFoundError: if it is not there.
       ValueError: for bad data, or other data than the run's.
     """
-    data_dir = data_dir or self.info.get('data_dir')
-    if data_dir is None:
-      raise FileNotFoundError(
-        f'The data of the run at {self.folder!r} is not in the package; make '
-        'it with python -m embedding_rnn.data.notes.make_notes --dense, and '
-        'give its folder as data_dir.'
+    if 'data_dir' in self.info:
+      return provenance.open_same_dataset(
+        data_dir or self.info['data_dir'], self.hps, self.info
       )
-    return provenance.open_same_dataset(data_dir, self.hps, self.info)
+    if data_dir is None:
+      return notes.open_in_memory(self.hps)
+    return provenance.open_notes(data_dir, self.hps, self.info)
 
   def expect_hparams(self, hps: HParams | str) -> None:
     """Raises ValueError if the run has other hyperparameters than expected.
@@ -603,7 +614,7 @@ def load_run(
     checkpoints.BEST,
     lambda save: (
       save.read_arrays(checkpoints.WEIGHTS),
-      save.read_json(checkpoints.COSTS),
+      checkpoints.read_costs(save),
       _read_prior(save),
     ),
   )

@@ -10,14 +10,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-import sys
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from tqdm.auto import tqdm
 
 from embedding_rnn.model import distribution
 from embedding_rnn.training import checkpoints
@@ -26,7 +24,10 @@ from embedding_rnn.training.log import NoLog, TrainingLog
 from embedding_rnn.training.objective import Objective
 from embedding_rnn.training.progress import State, read_state
 from embedding_rnn.training.stopping import StopRequest
-from embedding_rnn.utils import files
+from embedding_rnn.utils import cli, files
+
+if TYPE_CHECKING:
+  from tqdm import tqdm
 
 LOG_EVERY = 20  # steps
 SAVE_SECONDS = 600  # that a crash can cost, besides an evaluation
@@ -121,12 +122,12 @@ class Trainer:
       sounds = self.objective.original_sounds()
       self.log.write_sounds(state.step, 'original', sounds)
     self._saved_at = self._logged_at = time.monotonic()
-    bar = tqdm(
+    bar = cli.progress_bar(
       desc=self.folder.name,
       initial=state.step,
       total=hps.num_steps,
       unit='step',
-      mininterval=1 if sys.stderr.isatty() else 30,
+      mininterval=1,
       disable=not self.is_chief,
     )
     with (

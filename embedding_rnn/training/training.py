@@ -20,6 +20,7 @@ from embedding_rnn.embedding_rnn import Costs, Model, seed_at_step
 from embedding_rnn.model.hparams import (
   HParams,
   check_hparams,
+  expect_enough_memory,
   names_that_shape,
 )
 from embedding_rnn.model.schedules import (
@@ -99,6 +100,8 @@ def train(
   """
   check_hparams(hps)
   check_run_seed(hps, seed)
+  if not tf.config.list_physical_devices('GPU'):  # they have their own
+    expect_enough_memory(hps, is_training=True)
   path = checkpoints.absolute_path(checkpoint_path)
   run_task(
     _NoteTask(hps, data_dir, seed, path, precision),

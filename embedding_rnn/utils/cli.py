@@ -1,5 +1,7 @@
 """What the commands share: their messages, their errors and their tables."""
 
+from __future__ import annotations
+
 import functools
 import gc
 import html
@@ -7,16 +9,23 @@ import io
 import logging as python_logging
 import math
 import os
+import re
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 from absl import logging
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from embedding_rnn.utils import files
+
+if TYPE_CHECKING:
+  from tqdm import tqdm
 
 # What bad input and bad luck raise; everything else is a defect of ours, and
 # its traceback is welcome.
@@ -25,6 +34,15 @@ _EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
 _Run = TypeVar('_Run')
 _Result = TypeVar('_Result')
 
+PROGRAM = 'embedding-rnn'  # the command that is installed
+_LINE_SECONDS = 10.0  # between lines of a bar that is no terminal's
+# All that a terminal may obey, but for new lines and tabs; and lone surrogates.
+_CONTROLS = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
+_ROOM = {
+  'disk': files.MAKE_ROOM,
+  'memory': 'ask for less at a time, such as a smaller batch_size, smaller '
+  'sizes or fewer notes',
+}
 _MAX_WIDTH = 100_000  # characters; more than any table of ours has
 
 
@@ -45,7 +63,7 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
   @functools.wraps(main)
   def reporting(argv: Any) -> int:
     handler = logging.get_absl_handler()
-    handler.setFormatter(python_logging.Formatter('%(message)s'))
+    handler.setFormatter(_PlainFormatter('%(message)s'))
     logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
     python_logging.getLogger('tensorflow').addFilter(_is_news)
     try:
@@ -57,7 +75,19 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
       main(argv)
     except _EXPECTED_ERRORS as error:
       logging.debug('The error was raised here:', exc_info=True)
-      logging.error('Error: %s', error)
+      logging.error('Error: %s', files.explain(error))
+      return 1
+    except Exception as error:
+      if not _is_exhausted(error):
+        raise
+      logging.debug('The error was raised here:', exc_info=True)
+      what = 'disk' if files.is_full_disk(error) else 'memory'
+      logging.error(
+        'Error: the %s is full (%s); %s.',
+        what,
+        (str(error).splitlines() or ['no more can be had'])[0],
+        _ROOM[what],
+      )
       return 1
     except KeyboardInterrupt:
       logging.error('Interrupted.')
@@ -67,13 +97,42 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
   return reporting
 
 
+def plain(text: str) -> str:
+  """A text without what a terminal would obey."""
+  return _CONTROLS.sub('�', text)
+
+
+class _PlainFormatter(python_logging.Formatter):
+  """Shows text from outside, such as names, without effect on a terminal."""
+
+  def format(self, record: python_logging.LogRecord) -> str:
+    return plain(super().format(record))
+
+
+def _is_exhausted(error: Exception) -> bool:
+  """Whether a device's memory was too small."""
+  tensorflow = sys.modules.get('tensorflow')  # else it is none of its errors
+  kind = tensorflow and tensorflow.errors.ResourceExhaustedError
+  return isinstance(error, MemoryError) or bool(
+    kind and isinstance(error, kind)
+  )
+
+
 def _is_news(record: python_logging.LogRecord) -> bool:
   # A graph for each batch size and each set of options is what we want.
   return 'triggered tf.function retracing' not in record.getMessage()
 
 
+def write_result(text: str) -> None:
+  """Writes what a command was asked for to stdout; all else goes to stderr."""
+  sys.stdout.write(f'{plain(text)}\n')
+  sys.stdout.flush()
+
+
 def command_line() -> str:
   """The command that runs now, to be given again in a shell."""
+  if sys.argv[0].startswith(f'{PROGRAM} '):
+    return shlex.join([*sys.argv[0].split(), *sys.argv[1:]])
   main = sys.modules['__main__']
   spec = getattr(main, '__spec__', None)
   program = (
@@ -108,6 +167,39 @@ def for_each(
   return results, failed
 
 
+def progress_bar(*arguments: Any, **options: Any) -> tqdm:
+  """A bar of tqdm on stderr; if that is piped, a line every ten seconds.
+
+  Arguments are those of `tqdm`. What takes less time than that writes nothing
+  to a pipe.
+  """
+  from tqdm import auto  # Help does without it.
+
+  is_notebook = auto.tqdm is not auto.asyncio_tqdm
+  if not is_notebook and not sys.stderr.isatty():
+    options |= {'file': _Lines(sys.stderr), 'mininterval': _LINE_SECONDS}
+  return auto.tqdm(*arguments, **options)
+
+
+class _Lines:
+  """A stream that makes lines of what a bar writes, and few of them."""
+
+  def __init__(self, stream: TextIO):
+    self._stream = stream
+    self._last = time.monotonic()
+
+  def write(self, text: str) -> None:
+    """Writes a state of the bar, unless there was one lately."""
+    text = text.replace('\x1b[A', '').strip()
+    if text and time.monotonic() - self._last >= _LINE_SECONDS:
+      self._stream.write(f'{text}\n')
+      self._last = time.monotonic()
+
+  def flush(self) -> None:
+    """Flushes the stream."""
+    self._stream.flush()
+
+
 def expect_no_failures(failed: Mapping[str, str], num_runs: int) -> None:
   """Raises ValueError if there is a failure, as of `for_each`."""
   if failed:
@@ -134,7 +226,7 @@ def table_columns(rows: Sequence[Mapping[str, object]]) -> list[Column]:
   columns = []
   for key in rows[0] if rows else ():
     cells = [format_cell(row[key]) for row in rows]
-    columns.append(Column(key, cells, all(map(_is_number, cells))))
+    columns.append(Column(plain(key), cells, all(map(_is_number, cells))))
   return columns
 
 
@@ -186,7 +278,7 @@ def format_cell(value: object) -> str:
   """Floats with three digits after the point, None and NaN as '-'."""
   if value is None or (isinstance(value, float) and math.isnan(value)):
     return '-'
-  return f'{value:.3f}' if isinstance(value, float) else str(value)
+  return f'{value:.3f}' if isinstance(value, float) else plain(str(value))
 
 
 def _is_number(cell: str) -> bool:

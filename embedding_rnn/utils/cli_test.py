@@ -1,4 +1,5 @@
 import io
+import logging as python_logging
 import math
 import re
 import xml.etree.ElementTree
@@ -34,6 +35,44 @@ def test_an_expected_error_becomes_a_message(error, caplog):
 
   assert cli.report_errors(main)(['command']) == 1
   assert caplog.messages == ['Error: 7 is bad']
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    MemoryError('Unable to allocate 7 PiB'),
+    tf.errors.ResourceExhaustedError(None, None, 'OOM of 7 PiB\nat a node'),
+  ],
+)
+def test_memory_that_is_full_becomes_a_message(error, caplog):
+  def main(argv):
+    raise error
+
+  assert cli.report_errors(main)(['command']) == 1
+  (message,) = caplog.messages
+  assert '7 PiB' in message and 'batch_size' in message and '\n' not in message
+
+
+def test_a_full_disk_of_tensorflow_is_no_lack_of_memory(caplog):
+  text = '/x/.model.7.tmp/variables; No space left on device'
+
+  def main(argv):
+    raise tf.errors.ResourceExhaustedError(None, None, text)
+
+  assert cli.report_errors(main)(['command']) == 1
+  (message,) = caplog.messages
+  assert message.startswith('Error: the disk is full') and 'room' in message
+
+
+def test_no_name_can_speak_to_the_terminal():
+  hostile = '\x1b[31mred\x07 \udcff\tof\nünits'
+  harmless = '�[31mred� �\tof\nünits'
+  assert cli.report_errors(lambda argv: None)(['command']) == 0
+  formatter = logging.get_absl_handler().python_handler.formatter
+  record = python_logging.makeLogRecord({'msg': 'Run %s', 'args': (hostile,)})
+  assert formatter.format(record) == f'Run {harmless}'
+  table = cli.format_table([{'\x1b[2Jrun': hostile.replace('\n', '')}])
+  assert not {'\x1b', '\x07', '\udcff'} & set(table)
 
 
 def test_a_defect_keeps_its_traceback():
@@ -121,3 +160,30 @@ def test_a_table_for_notebooks():
   texts = [[cell.text or '' for cell in row] for row in cells]
   assert texts == [['a<b', 'n'], ['x&y', '1.500'], ['', '-']]
   assert 'right' in cells[1][1].get('style')
+
+
+def test_a_piped_bar_is_a_line_every_ten_seconds(monkeypatch):
+  clock = [0.0]
+  monkeypatch.setattr(cli.time, 'monotonic', lambda: clock[0])
+  stream = io.StringIO()
+  monkeypatch.setattr(cli.sys, 'stderr', stream)
+  bar = cli.progress_bar(total=50, desc='Doing')
+  for _ in range(50):  # half a second each
+    clock[0] += 0.5
+    bar.update()
+    bar.refresh()
+  bar.close()
+  lines = stream.getvalue().splitlines()
+  assert [line.split('|')[0] for line in lines] == [
+    'Doing:  40%',
+    'Doing:  80%',
+  ]
+  assert '\r' not in stream.getvalue() and '50 [' in lines[0]
+
+
+def test_a_bar_of_a_terminal_is_what_tqdm_makes_of_it(monkeypatch):
+  stream = io.StringIO()
+  monkeypatch.setattr(stream, 'isatty', lambda: True, raising=False)
+  monkeypatch.setattr(cli.sys, 'stderr', stream)
+  assert list(cli.progress_bar(range(3), 'Doing')) == [0, 1, 2]
+  assert stream.getvalue().startswith('\rDoing:   0%')

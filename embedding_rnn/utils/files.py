@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import zipfile
@@ -17,8 +18,28 @@ from typing import Any
 
 import numpy as np
 
+from embedding_rnn.utils import reading
+
 MANIFEST = 'manifest.json'
+MAKE_ROOM = 'make room, and give the same command again'
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What NumPy and TensorFlow say of it, without a number.
+_FULL_DISK_TEXTS = ('Not enough free space to write', 'No space left on device')
+_TEMPORARY = re.compile(r'\.([^/]+)\.\d+(?:\.old)?\.tmp')
+_FIXES = {
+  errno.EACCES: 'change its permissions, or name another',
+  errno.EPERM: 'change its permissions, or name another',
+  errno.EROFS: 'name a folder on a disk that can be written to',
+  errno.ENAMETOOLONG: 'choose a shorter name',
+  errno.ENOTDIR: 'a file stands where a folder belongs: move it away, or name '
+  'another folder',
+  errno.EEXIST: 'a file stands where a folder belongs: move it away, or name '
+  'another folder',
+  errno.EISDIR: 'a folder stands where a file belongs: move it away, or name '
+  'another file',
+  errno.ENOENT: 'give a path that is there',
+  errno.EIO: 'the disk may be damaged: check it, and restore the file',
+} | dict.fromkeys(_FULL_DISK, f'what is done is kept; {MAKE_ROOM}')
 
 # What NumPy and zipfile raise for a damaged or foreign .npz file.
 ARRAY_DAMAGE = (
@@ -37,8 +58,22 @@ class DamagedFileError(ValueError):
   """A file of a run is missing, damaged, or not what was expected."""
 
 
-def make_output_dir(output_dir: str | os.PathLike[str]) -> pathlib.Path:
-  """Makes a folder if need be; an OSError says if nothing can be written."""
+def make_output_dir(
+  output_dir: str | os.PathLike[str], option: str = 'output_dir'
+) -> pathlib.Path:
+  """Makes a folder if need be; an OSError says if nothing can be written.
+
+  Args:
+    output_dir: the folder.
+    option: that names it.
+
+  Raises:
+    ValueError: for an empty name, which would be the current folder.
+  """
+  if not os.fspath(output_dir):
+    raise ValueError(
+      f'--{option}= is empty: expected a folder, such as ./logs.'
+    )
   folder = pathlib.Path(output_dir)
   try:
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +82,7 @@ def make_output_dir(output_dir: str | os.PathLike[str]) -> pathlib.Path:
   except OSError as error:
     raise OSError(
       f'Cannot write to the folder {os.fspath(output_dir)!r} '
-      f'({error.strerror}); choose another output_dir.'
+      f'({error.strerror}); choose another {option}.'
     ) from error
   return folder
 
@@ -139,7 +174,8 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
   """Writes a text file, whole or not at all."""
-  write_bytes(path, text.encode())
+  # What is no UTF-8, such as some names of files, becomes question marks.
+  write_bytes(path, text.encode('utf-8', 'replace'))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -161,6 +197,30 @@ def write_manifest(folder: pathlib.Path, names: Iterable[str]) -> None:
   write_json(folder / MANIFEST, digests)
 
 
+def is_full_disk(error: BaseException) -> bool:
+  """Whether an error is that of a full disk, or of a quota."""
+  text = str(error)
+  has_number = getattr(error, 'errno', None) in _FULL_DISK
+  return has_number or any(known in text for known in _FULL_DISK_TEXTS)
+
+
+def explain(error: BaseException) -> str:
+  """An error in a line; those of the system with a path and what to do.
+
+  The path is that of the file that a temporary one was to become.
+  """
+  fix = _FIXES.get(getattr(error, 'errno', None) or 0)
+  if fix is None and isinstance(error, OSError) and is_full_disk(error):
+    fix = _FIXES[errno.ENOSPC]
+  if fix is None or not isinstance(error, OSError):
+    return str(error)
+  path = error.filename2 or error.filename
+  # Not that of a temporary file, but what it was to become.
+  shown = '' if path is None else _TEMPORARY.sub(r'\1', os.fsdecode(path))
+  where = f"'{shown}': " if shown else ''
+  return f'{where}{error.strerror or error}; {fix}.'
+
+
 @contextlib.contextmanager
 def explained_full_disk(
   folder: str | os.PathLike[str],
@@ -175,10 +235,11 @@ def explained_full_disk(
   try:
     yield
   except OSError as error:
-    if error.errno not in _FULL_DISK:
+    if not is_full_disk(error):
       raise
     raise OSError(
-      f"The disk is full: {error.strerror}, while writing to '{folder}'. What "
+      f'The disk is full: {error.strerror or error}, while writing to '
+      f"'{folder}'. What "
       f'is done is kept; {remedy}.'
     ) from error
 
@@ -216,8 +277,8 @@ class CheckedFolder:
     self.folder = folder
     self._fix = fix
     self._digests: dict[str, str] = {}
-    digests = self._parse_json(MANIFEST, self._content(MANIFEST))
-    if not all(isinstance(digest, str) for digest in digests.values()):
+    digests = self._parse_json(MANIFEST, self._content(MANIFEST), {})
+    if not reading.has_type(digests, dict[str, str]):
       raise self.error(MANIFEST, 'is damaged: expected a SHA-256 for each file')
     self._digests = digests
 
@@ -250,9 +311,21 @@ class CheckedFolder:
     for name in self._digests:
       self.read(name)
 
-  def read_json(self, name: str) -> dict[str, Any]:
-    """The JSON object in a file; errors as `read`."""
-    return self._parse_json(name, self.read(name))
+  def read_json(
+    self,
+    name: str,
+    hints: Mapping[str, Any] | None = None,
+    *,
+    finite: bool = True,
+  ) -> dict[str, Any]:
+    """The JSON object in a file; errors as `read`.
+
+    Args:
+      name: of the file.
+      hints: types of some of its values, see `reading.expect_types`.
+      finite: whether NaN and infinity are refused.
+    """
+    return self._parse_json(name, self.read(name), hints or {}, finite)
 
   def read_arrays(self, name: str) -> dict[str, np.ndarray]:
     """The arrays in an .npz file; errors as `read`."""
@@ -266,20 +339,27 @@ class CheckedFolder:
       ) from error
 
   def _content(self, name: str) -> bytes:
+    path = self.folder / name
     try:
-      return (self.folder / name).read_bytes()
+      reading.expect_plain_file(path)
+      return path.read_bytes()
     except FileNotFoundError as error:
       raise self.error(name, 'is missing') from error
     except OSError as error:
       raise self.error(name, f'cannot be read: {error}') from error
 
-  def _parse_json(self, name: str, content: bytes) -> dict[str, Any]:
+  def _parse_json(
+    self,
+    name: str,
+    content: bytes,
+    hints: Mapping[str, Any],
+    finite: bool = True,
+  ) -> dict[str, Any]:
     try:
-      value = json.loads(content)
-    except (ValueError, RecursionError) as error:
+      value = reading.parse_json(content, finite=finite)
+      reading.expect_types(value, hints)
+    except ValueError as error:
       raise self.error(name, f'is damaged: {error}') from error
-    if not isinstance(value, dict):
-      raise self.error(name, 'is damaged: expected a JSON object')
     return value
 
 

@@ -1,5 +1,6 @@
 """Tests of files.py: whole files, and checksums."""
 
+import errno
 import functools
 import hashlib
 import json
@@ -168,3 +169,59 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
   (tmp_path / 'a.json').write_text('{}')
   files.remove_temporaries(tmp_path)
   assert [p.name for p in tmp_path.iterdir()] == ['a.json']
+
+
+def _error(action):
+  with pytest.raises(OSError) as caught:
+    action()
+  return caught.value
+
+
+def test_errors_of_the_system_name_the_path_and_a_fix(tmp_path):
+  (tmp_path / 'file').write_text('')
+  (tmp_path / 'folder').mkdir()
+  (tmp_path / 'folder' / 'a').write_text('')
+  long = tmp_path / ('x' * 300)
+  for path, action, fix in (
+    ('file/a', lambda: files.make_folder(tmp_path / 'file' / 'a'), 'move it'),
+    ('folder', lambda: files.write_text(tmp_path / 'folder', ''), 'move it'),
+    ('none', (tmp_path / 'none').read_text, 'that is there'),
+    (long.name, long.mkdir, 'a shorter name'),
+  ):
+    text = files.explain(_error(action))
+    assert str(tmp_path / path) in text and fix in text
+    assert 'Errno' not in text and '.tmp' not in text and '\n' not in text
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    OSError(errno.ENOSPC, 'No space left on device', '/a/.b.json.71.tmp'),
+    OSError('Not enough free space to write 24456000 bytes after offset 128'),
+  ],
+)
+def test_a_full_disk_is_known(error, tmp_path):
+  assert files.is_full_disk(error)
+  assert files.explain(error).endswith(
+    f'what is done is kept; {files.MAKE_ROOM}.'
+  )
+  assert '.tmp' not in files.explain(error)
+  with (
+    pytest.raises(OSError, match=f"The disk is full: .*'{tmp_path}'"),
+    files.explained_full_disk(tmp_path),
+  ):
+    raise error
+
+
+def test_other_errors_are_left_as_they_are():
+  for error in (ValueError('7 is bad'), FileNotFoundError('There is no 7.')):
+    assert files.explain(error) == str(error)
+    assert not files.is_full_disk(error)
+
+
+def test_an_output_folder_must_have_a_name(tmp_path):
+  with pytest.raises(ValueError, match='--log_root= is empty'):
+    files.make_output_dir('', 'log_root')
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(OSError, match=r'file.*choose another log_root'):
+    files.make_output_dir(tmp_path / 'file' / 'a', 'log_root')

@@ -10,20 +10,22 @@ soundfont by `make_notes.py`, and kept as frames of the harmonic codec:
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import soundfile
 from absl import logging
-from tqdm import trange
 
 from embedding_rnn.audio.codec import HarmonicCodec
-from embedding_rnn.data import metadata, writing
-from embedding_rnn.utils import files
+from embedding_rnn.audio.harmonics import NUM_MIDI
+from embedding_rnn.data import metadata, splits, writing
+from embedding_rnn.data.dataset import NoteDataset
+from embedding_rnn.model.hparams import HParams
+from embedding_rnn.utils import cli, files, reading
 
 FILE_NAME = 'notes.npz'
 # What reading a file raises that is not there, cut short, or not what it was.
@@ -84,7 +86,7 @@ def load(folder: str | os.PathLike = _PACKAGE_FOLDER) -> NoteCollection:
   try:
     with path.open('rb') as stream, np.load(stream, allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
-      about = json.loads(arrays.pop('about').tobytes())
+      about = reading.parse_json(arrays.pop('about').tobytes())
       frames = arrays.pop('frames').astype(np.float32)
       split = arrays.pop('split').astype(np.int8)
       whole = {name: a.astype(np.int64) for name, a in arrays.items()}
@@ -94,6 +96,26 @@ def load(folder: str | os.PathLike = _PACKAGE_FOLDER) -> NoteCollection:
       f'{path} is missing or damaged ({error}); reinstall the package, or make '
       'it with `python -m embedding_rnn.data.notes.make_notes`.'
     ) from error
+
+
+def open_in_memory(hps: HParams) -> NoteDataset:
+  """The collection of the package as a data set, without its files.
+
+  Args:
+    hps: of these, velocity_context is read.
+  """
+  collection, one_hot = load(), np.eye(NUM_MIDI, dtype=np.float32)
+  return NoteDataset(
+    data_dir=str(_PACKAGE_FOLDER),
+    frames=collection.frames,
+    pitches=one_hot[collection.midi_pitch],
+    velocities=one_hot[collection.velocity],
+    rows=splits.given_split(collection.split),
+    instrument_ids=collection.instrument_ids,
+    instrument_family_ids=collection.family_ids,
+    metadata=_metadata(collection),
+    velocity_context=bool(hps.velocity_context),
+  )
 
 
 def originals(
@@ -166,16 +188,22 @@ def write_data_dir(
   folder.mkdir(parents=True, exist_ok=True)
   arrays = [getattr(collection, name) for name in writing.Notes._fields]
   num_notes = len(collection.frames)
-  starts = trange(0, num_notes, _NOTES_AT_ONCE, desc='Writing data')
+  starts = cli.progress_bar(
+    range(0, num_notes, _NOTES_AT_ONCE), desc='Writing data'
+  )
   parts = (
     writing.Notes(*(array[i : i + _NOTES_AT_ONCE] for array in arrays))
     for i in starts
   )
   writing.write_notes(folder, num_notes, parts)
-  files.write_json(
-    folder / metadata.FILE,
+  files.write_json(folder / metadata.FILE, _metadata(collection))
+
+
+def _metadata(collection: NoteCollection) -> dict[str, Any]:
+  """What there is to say of a collection as a data set."""
+  return (
     metadata.of_codec(HarmonicCodec())
     | metadata.SPLIT_NAMES
     | metadata.of_names(collection.instrument_names, collection.family_names)
-    | {'source': collection.source},
+    | {'source': collection.source}
   )

@@ -13,8 +13,7 @@ Example:
 import pathlib
 
 import numpy as np
-from absl import app, flags, logging
-from tqdm import tqdm
+from absl import app, flags
 
 from embedding_rnn.audio import harmonic_analysis, harmonics
 from embedding_rnn.audio.codec import (
@@ -24,7 +23,7 @@ from embedding_rnn.audio.codec import (
   scale_features,
 )
 from embedding_rnn.data.notes import make_notes
-from embedding_rnn.utils import files
+from embedding_rnn.utils import cli, files
 
 
 def analyse_training_notes(soundfont: str) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +31,7 @@ def analyse_training_notes(soundfont: str) -> tuple[np.ndarray, np.ndarray]:
   splits = make_notes.split_programs()
   plan = [n for n in make_notes.plan_notes() if splits[n.program] == 0]
   features, pitches = [], []
-  for note in tqdm(plan, desc='Analysing', unit='note'):
+  for note in cli.progress_bar(plan, desc='Analysing', unit='note'):
     audio = make_notes.render_note(soundfont, note)
     if not make_notes.is_silent(audio):
       levels = harmonic_analysis.analyse(audio, note.midi_pitch)
@@ -86,7 +85,7 @@ def main(argv: list[str]) -> None:
   arrays = {k: a.astype(np.float32) for k, a in linear_map._asdict().items()}
   with files.replacing(path) as temporary, temporary.open('wb') as file:
     np.savez_compressed(file, **arrays)
-  logging.info('Wrote %s', path)
+  cli.write_result(f'Wrote {path}')
 
 
 def define_flags() -> None:

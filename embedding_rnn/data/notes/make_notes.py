@@ -27,13 +27,12 @@ import joblib
 import librosa
 import numpy as np
 import soundfile
-from absl import app, flags, logging
-from tqdm import tqdm
+from absl import app, flags
 
 from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.data import notes
-from embedding_rnn.utils import files
+from embedding_rnn.utils import cli, files
 
 DEFAULT_SOUNDFONT = '/usr/share/sounds/sf2/FluidR3_GM.sf2'
 DENSE_SOUNDFONTS = (
@@ -230,7 +229,7 @@ def make_collection(
   )
   kept: list[tuple[int, Note]] = []
   frames = []
-  with tqdm(
+  with cli.progress_bar(
     desc='Rendering', unit='note', total=len(plan) * len(soundfonts)
   ) as bar:
     for (font, share), rendered in zip(shares, results, strict=True):
@@ -315,7 +314,9 @@ def write_collection(
 ) -> None:
   """Writes the frames, and the chosen originals as FLAC files."""
   folder.mkdir(parents=True, exist_ok=True)
-  for row in tqdm(collection.original_rows.tolist(), desc='Originals'):
+  for row in cli.progress_bar(
+    collection.original_rows.tolist(), desc='Originals'
+  ):
     name = collection.note_name(row)
     family, program, _ = re.split(r'_(\d{3})_', name, maxsplit=1)
     pitch = int(collection.midi_pitch[row])
@@ -392,7 +393,7 @@ def main(argv: list[str]) -> None:
       notes.write_data_dir(temporary, collection)
   else:
     write_collection(collection, soundfonts[0], folder)
-  logging.info('Wrote %d notes to %s', len(collection.frames), folder)
+  cli.write_result(f'Wrote {len(collection.frames)} notes to {folder}')
 
 
 if __name__ == '__main__':

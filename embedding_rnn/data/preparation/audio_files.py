@@ -10,10 +10,10 @@ import pathlib
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import soundfile
 from absl import logging
-from tqdm import tqdm
 
 from embedding_rnn.audio.pitch import estimate_pitch
 from embedding_rnn.data.checks import DEFAULT_VELOCITY
@@ -29,7 +29,7 @@ from embedding_rnn.data.preparation.base import (
 )
 from embedding_rnn.data.preparation.recordings import READ_SECONDS, Recording
 from embedding_rnn.data.splits import SPLITS
-from embedding_rnn.utils import cli
+from embedding_rnn.utils import cli, reading
 
 TABLE = 'notes.csv'
 EXAMPLES = 'examples.json'
@@ -37,6 +37,14 @@ AUDIO_SUFFIXES = ('.wav', '.flac', '.aif', '.aiff', '.ogg', '.mp3')
 _EXCERPT_BYTES = 4096
 _LEAST_CONFIDENCE = 0.5  # of a pitch that is heard
 _JSON_CHUNK = 1 << 20  # characters
+_MAX_ITEM = 4 << 20
+# The order of bytes in the sizes of chunks, and the chunk of samples.
+_CHUNKS: dict[bytes, tuple[Literal['little', 'big'], bytes]] = {
+  b'RIFFWAVE': ('little', b'data'),
+  b'RIFXWAVE': ('big', b'data'),
+  b'FORMAIFF': ('big', b'SSND'),
+  b'FORMAIFC': ('big', b'SSND'),
+}
 _COLON = re.compile(r'\s*:\s*')
 
 
@@ -150,14 +158,18 @@ def open_json_folder(folder: str | os.PathLike[str]) -> AudioFolder:
   folder = pathlib.Path(folder)
   path = folder / EXAMPLES
   labels = {}
-  try:
-    for name, values in _read_json_items(path):
-      file = os.path.join('audio', f'{name}.wav')
-      labels[file] = labels_of(name, values, f"'{path}', {name!r}")
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
-    raise ValueError(
-      f"'{path}' is damaged: {error}; unpack the archive again."
-    ) from error
+  for name, values in _read_json_items(path):
+    file = os.path.join('audio', f'{name}.wav')
+    if pathlib.PurePath(file).parts != ('audio', f'{name}.wav'):
+      raise ValueError(
+        f"'{path}' has the note {name!r}, which names no file in the folder "
+        'audio; correct it.'
+      )
+    if file in labels:
+      raise ValueError(
+        f"'{path}' has the note {name!r} twice; unpack the archive again."
+      )
+    labels[file] = labels_of(name, values, f"'{path}', {name!r}")
   if not labels:
     raise ValueError(f"'{path}' lists no notes.")
   audio = folder / 'audio'
@@ -190,10 +202,15 @@ def read_audio_file(path: str | os.PathLike[str]) -> Recording:
   """The beginning of an audio file; ValueError if it is none."""
   if not os.path.isfile(path):
     raise ValueError('it is no file')
+  _expect_whole_chunks(path)
   try:
     with soundfile.SoundFile(path) as file:
-      frames = int(READ_SECONDS * file.samplerate) + 1
+      frames = min(int(READ_SECONDS * file.samplerate) + 1, file.frames)
       audio = file.read(frames, dtype='float32', always_2d=True)
+      if len(audio) < frames:
+        raise ValueError(
+          f'it is cut off after {len(audio)} of {file.frames} samples'
+        )
       return Recording(audio, file.samplerate, file.frames)
   except soundfile.LibsndfileError as error:
     raise ValueError(f'it cannot be read: {error}') from error
@@ -202,7 +219,9 @@ def read_audio_file(path: str | os.PathLike[str]) -> Recording:
 def _hear(files: list[str], folder: pathlib.Path) -> dict[str, Labels]:
   """The labels by file of what has a pitch; ValueError if some have none."""
   heard, rows, unknown = {}, [], []
-  for file in tqdm(files, 'Hearing pitches', unit='note', disable=not files):
+  for file in cli.progress_bar(
+    files, 'Hearing pitches', unit='note', disable=not files
+  ):
     try:
       audio, sample_rate, _ = read_audio_file(folder / file)
     except ValueError as error:
@@ -231,6 +250,35 @@ def _hear(files: list[str], folder: pathlib.Path) -> dict[str, Labels]:
   return heard
 
 
+def _expect_whole_chunks(path: str | os.PathLike[str]) -> None:
+  """Raises ValueError if a wav or aiff file is not as long as it says.
+
+  libsndfile reads what there is, so that a note would end in silence.
+  """
+  with open(path, 'rb') as file:
+    size = os.fstat(file.fileno()).st_size
+    kind = file.read(4) + file.read(8)[4:]
+    order, samples = _CHUNKS.get(kind, (None, b''))
+    while order is not None:
+      header = file.read(8)
+      name, length = header[:4], int.from_bytes(header[4:], order)
+      end = file.tell() + length
+      if len(header) < 8 or end > size:
+        raise ValueError(
+          f'it is cut off, or lies about its length: at byte {file.tell()} of '
+          f'{size}, {length} bytes of {name!r} should follow'
+        )
+      file.seek(end + length % 2)
+      if name == samples:
+        rest = file.read(4)
+        if rest and not rest.strip(b'\0').isascii():
+          raise ValueError(
+            f'it lies about its length: after its {length} bytes of samples '
+            'there is more, and that is no chunk'
+          )
+        return
+
+
 def _unknown_error(files: list[str], folder: pathlib.Path) -> ValueError:
   return ValueError(
     f"In {len(files)} files of '{folder}' no pitch can be heard, such as "
@@ -257,6 +305,7 @@ def _read_table(path: pathlib.Path) -> dict[str, Labels]:
 
 def _parse_table(path: pathlib.Path) -> dict[str, Labels]:
   labels = {}
+  reading.expect_plain_file(path)
   with path.open(encoding='utf-8-sig', newline='') as file:
     reader = csv.DictReader(file)
     columns = set(reader.fieldnames or ())
@@ -294,9 +343,20 @@ def _read_json_items(path: pathlib.Path) -> Iterator[tuple[str, dict]]:
   """Yields the items of an object of objects, without all of it in memory.
 
   Raises:
-    json.JSONDecodeError: if it is damaged, or something else.
+    ValueError: if it is damaged, or something else.
   """
-  decoder, before, text = json.JSONDecoder(), '{', ''
+  reading.expect_plain_file(path)
+  try:
+    yield from _decode_items(path)
+  except (ValueError, RecursionError) as error:
+    raise ValueError(
+      f"'{path}' is damaged: {error}; unpack the archive again."
+    ) from error
+
+
+def _decode_items(path: pathlib.Path) -> Iterator[tuple[str, dict]]:
+  decoder = json.JSONDecoder(object_pairs_hook=reading.unique_names)
+  before, text = '{', ''
   with path.open(encoding='utf-8') as file:
     while True:
       chunk = file.read(_JSON_CHUNK)
@@ -307,13 +367,15 @@ def _read_json_items(path: pathlib.Path) -> Iterator[tuple[str, dict]]:
             text, _skip(re.compile(rf'\s*{before}\s*'), text, position)
           )
           value, position = decoder.raw_decode(text, _skip(_COLON, text, end))
-          if not isinstance(value, dict):
-            raise json.JSONDecodeError(f'{name!r} is no object', text, end)
+          if not (isinstance(name, str) and isinstance(value, dict)):
+            raise ValueError(f'{str(name)[:60]!r} is no name of an object')
+          reading.expect_plain([name, value])
           before = ','
           yield name, value
       except json.JSONDecodeError:
         text = text[position:]
-        if not chunk:  # There is no more that could complete it.
+        # There is no more that could complete it.
+        if not chunk or len(text) > _MAX_ITEM:
           if before == ',' and text.strip() == '}':
             return
           raise

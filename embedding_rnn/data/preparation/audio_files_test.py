@@ -145,6 +145,42 @@ def test_no_wav(tmp_path):
     note.read()
 
 
+@pytest.mark.parametrize('suffix', ['wav', 'aiff', 'flac'])
+def test_a_file_cut_in_the_middle_is_damaged(tmp_path, suffix):
+  path = tmp_path / f'a-60-1.{suffix}'
+  noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32_000)
+  soundfile.write(path, noise, 16_000)
+  assert len(audio_files.read_audio_file(path).audio) == 32_000
+  content = path.read_bytes()
+  for kept in (0.2, 0.5, 0.99):
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ValueError, match=r'cut off|cannot be read'):
+      audio_files.read_audio_file(path)
+
+
+def test_a_wav_that_lies_about_its_length_is_damaged(tmp_path):
+  path = tmp_path / 'a-60-1.wav'
+  noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
+  soundfile.write(path, noise, 16_000, subtype='PCM_16')
+  content = path.read_bytes()
+  place = content.index(b'data') + 4
+  for length in (2**32 - 1, 16_002, 8000, 0):
+    lie = length.to_bytes(4, 'little')
+    path.write_bytes(content[:place] + lie + content[place + 4 :])
+    with pytest.raises(ValueError, match='lies about its length'):
+      audio_files.read_audio_file(path)
+  # What follows the samples may be a chunk of anything.
+  path.write_bytes(content + b'LIST\x04\0\0\0abcd')
+  assert len(audio_files.read_audio_file(path).audio) == 8000
+
+
+def test_a_table_that_is_a_folder(tmp_path):
+  write(tmp_path / 'a-60-1.wav')
+  (tmp_path / 'notes.csv').mkdir()
+  with pytest.raises(OSError, match=r"notes.csv' is a folder where a file"):
+    audio_files.open_wav_folder(tmp_path)
+
+
 def test_json_folder(note_folders, fabricated_notes, monkeypatch):
   monkeypatch.setattr(audio_files, '_JSON_CHUNK', 100)
   source = audio_files.open_json_folder(note_folders / 'json' / 'nsynth-train')
@@ -187,6 +223,39 @@ def test_json_without_pitch_or_wav(tmp_path, note_folders):
   path.write_text(json.dumps(examples))
   with pytest.raises(ValueError, match=f'{name}.*pitch is None'):
     audio_files.open_json_folder(path.parent)
+
+
+_NOTE = '{"pitch": 60, "velocity": 100}'
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('{"a": ' + '[' * 200_000, 'damaged: maximum recursion depth'),
+    ('{"a": ' + '[' * 50 + ']' * 50 + '}', 'is no name of an object'),
+    ('{"a": {"b": ' + '[' * 50 + ']' * 50 + '}}', 'more than 32'),
+    ('{"a": {"pitch": 1e999, "velocity": 1}}', 'inf is no finite number'),
+    ('{"a": {"pitch": 60.7, "velocity": 1}}', 'its pitch is 60.7'),
+    ('{"a": {"pitch": true, "velocity": 1}}', 'its pitch is True'),
+    ('{"a": {"pitch": 6, "pitch": 7, "velocity": 1}}', "variable 'pitch'"),
+    ('{"a": {"pitch": 6, "velocity": 1, "instrument_str": 7}}', 'a text'),
+    (
+      '{"a": {"pitch": 6, "velocity": 1, "instrument_family": true}}',
+      'family is True',
+    ),
+    (f'{{"a": {_NOTE}, "a": {_NOTE}}}', "the note 'a' twice"),
+    (f'{{"/etc/a": {_NOTE}}}', "'/etc/a', which names no file in the folder"),
+    (f'{{"../a": {_NOTE}}}', 'names no file in the folder'),
+    (f'{{7: {_NOTE}}}', 'damaged: .7. is no name'),
+    ('{"a": {"b": "' + 'x' * 6_000_000, 'damaged'),
+  ],
+)
+def test_json_of_ill_will(tmp_path, text, message):
+  path = tmp_path / 'examples.json'
+  path.write_text(text)
+  with pytest.raises(ValueError, match=message) as caught:
+    audio_files.open_json_folder(tmp_path)
+  assert str(caught.value).startswith(f"'{path}'")
 
 
 def test_fingerprint_changes_with_the_sound(tmp_path):

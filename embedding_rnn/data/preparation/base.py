@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import re
+import reprlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -140,6 +141,11 @@ def labels_of(name: str, values: dict, where: str) -> Labels:
     ValueError: without pitch or velocity, or for numbers that are none of MIDI.
   """
   from_name = parse_name(name) or Labels(-1, -1)
+  for key in ('instrument_str', 'instrument_family_str'):
+    if not isinstance(values.get(key), str | None):
+      raise ValueError(
+        f'{where}: its {key} is {reprlib.repr(values[key])}; expected a text.'
+      )
   instrument = values.get('instrument_str') or from_name.instrument
   family = values.get('instrument_family_str')
   if family is None and instrument:
@@ -156,22 +162,30 @@ def labels_of(name: str, values: dict, where: str) -> Labels:
 
 def midi_number(value: Any, what: str, where: str) -> int:
   """An integer of 0..127; ValueError, which says `what` and `where`, if not."""
-  try:
-    number = int(value)
-  except (TypeError, ValueError):
-    number = -1
-  if not 0 <= number < NUM_MIDI:
+  number = _whole_number(value)
+  if number not in range(NUM_MIDI):
     raise ValueError(
-      f'{where}: its {what} is {value!r}; expected a MIDI number from 0 to 127.'
+      f'{where}: its {what} is {reprlib.repr(value)}; expected a MIDI number '
+      'from 0 to 127.'
     )
   return number
 
 
-def _family_name(number: Any, where: str) -> str:
+def _whole_number(value: Any) -> int:
+  """A number, or text of one, as int; -1 for what is no whole number."""
   try:
-    return dict(enumerate(FAMILY_NAMES))[int(number)]
-  except (KeyError, TypeError, ValueError):
+    number = int(value)
+  except (OverflowError, TypeError, ValueError):
+    return -1
+  is_same = isinstance(value, str) or number == value
+  return number if is_same and not isinstance(value, bool) else -1
+
+
+def _family_name(number: Any, where: str) -> str:
+  families = dict(enumerate(FAMILY_NAMES))
+  if _whole_number(number) not in families:
     raise ValueError(
-      f'{where}: its instrument_family is {number!r}; expected 0 to '
-      f'{len(FAMILY_NAMES) - 1}.'
-    ) from None
+      f'{where}: its instrument_family is {reprlib.repr(number)}; expected 0 '
+      f'to {len(FAMILY_NAMES) - 1}.'
+    )
+  return families[int(number)]

@@ -11,24 +11,25 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import os
 import pathlib
 import shutil
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import logging
-from tqdm import auto as tqdm
 
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.data import metadata
 from embedding_rnn.data.preparation import recordings, shards, workers
 from embedding_rnn.data.preparation.base import Note, Source, sha256_of
 from embedding_rnn.data.preparation.recordings import Policy
-from embedding_rnn.utils import files, locks, settings
+from embedding_rnn.utils import cli, files, locks, reading, settings
+
+if TYPE_CHECKING:
+  from tqdm import tqdm
 
 PLAN = 'plan.json'
 _BATCH_SIZE = 8
@@ -111,7 +112,7 @@ class _ShardEncoder:
     rows = self.rows(shard)
     return self.source.fingerprint(rows.start, rows.stop)
 
-  def encode(self, shard: int, bar: tqdm.tqdm) -> shards.Shard:
+  def encode(self, shard: int, bar: tqdm) -> shards.Shard:
     """Reads and encodes the notes of a shard."""
     rows = self.rows(shard)
     result = shards.Shard(fingerprint=self.fingerprint(shard))
@@ -203,7 +204,7 @@ class _Encoding:
       path = self.folder / PLAN
       if not path.exists():
         files.write_json(path, self._plan)
-      elif differing := self._differing(json.loads(path.read_text('utf-8'))):
+      elif differing := self._differing(_read_plan(path)):
         raise ValueError(
           f"'{self.folder}' holds the beginning of another encoding: "
           f'{"; ".join(differing)}. Give the same arguments, name another '
@@ -252,7 +253,7 @@ class _Encoding:
 
   def result(self) -> dict[str, Any]:
     """What dataset.json holds."""
-    return json.loads((self._data_dir / metadata.FILE).read_text('utf-8'))
+    return metadata.read(self._data_dir)
 
   @functools.cached_property
   def _plan(self) -> dict[str, Any]:
@@ -302,9 +303,9 @@ class _Encoding:
         if waiting:
           time.sleep(_POLL_SECONDS)
 
-  def progress_bar(self, disable: bool = False) -> tqdm.tqdm:
+  def progress_bar(self, disable: bool = False) -> tqdm:
     """A bar of all notes, which begins with those that are done."""
-    return tqdm.tqdm(
+    return cli.progress_bar(
       total=self._encoder.source.num_notes,
       initial=self.count_done(),
       desc='Encoding',
@@ -329,7 +330,7 @@ class _Encoding:
     return self._path(shard).exists() or not self.folder.exists()
 
   def _claim_and_encode(
-    self, shard: int, claims: locks.Claims, bar: tqdm.tqdm
+    self, shard: int, claims: locks.Claims, bar: tqdm
   ) -> bool:
     """Sees to it that a shard is done; False if another process is at it."""
     if not self._is_done(shard):
@@ -345,3 +346,8 @@ class _Encoding:
         claims.release(shard)
     bar.update(len(self._encoder.rows(shard)))
     return True
+
+
+def _read_plan(path: pathlib.Path) -> dict[str, Any]:
+  fix = f"remove '{path.parent}' to begin the encoding again"
+  return reading.read_json(path, fix)

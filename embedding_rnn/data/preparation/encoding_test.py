@@ -423,3 +423,12 @@ def test_plan_is_plain_text(tmp_path):
   assert plan['codec'] == 'levels'
   assert plan['num_source_notes'] == 40
   assert recordings.NOTE_SECONDS * plan['sample_rate'] == LENGTH
+
+
+def test_a_damaged_plan_is_named(tmp_path):
+  plan = tmp_path / 'data.encoding' / encoding.PLAN
+  plan.parent.mkdir()
+  for text in ('[]', '{"codec": ' + '[' * 200_000):
+    plan.write_text(text)
+    with pytest.raises(ValueError, match=r"plan.json' is damaged.*remove"):
+      encode_notes(Tones(1), Levels(), tmp_path / 'data')

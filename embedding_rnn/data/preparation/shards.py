@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from tqdm import auto as tqdm
 
 from embedding_rnn.data import metadata, writing
 from embedding_rnn.data.notes import FAMILY_NAMES
 from embedding_rnn.data.preparation.base import Labels, sha256_of
 from embedding_rnn.data.splits import SPLITS
-from embedding_rnn.utils import files
+from embedding_rnn.utils import cli, files, reading
 
 SHARD_SIZE = 16  # notes; a process that is killed loses at most so many
 FINGERPRINTS = 'fingerprints_sha256'  # of all shards, in the metadata
@@ -62,7 +61,7 @@ def read(path: pathlib.Path, with_frames: bool = True) -> Shard:
   """Reads a shard; ValueError if it is damaged."""
   try:
     with np.load(path, allow_pickle=False) as arrays:
-      shard = Shard(**json.loads(arrays['about'].tobytes()))
+      shard = Shard(**reading.parse_json(arrays['about'].tobytes()))
       shard.notes = [(name, Labels(*labels)) for name, labels in shard.notes]
       if with_frames and shard.notes:
         shard.frames = list(arrays['frames'])
@@ -190,7 +189,9 @@ def _parts(
   instrument_ids = _indices(summary.instrument_names())
   family_ids = _indices(summary.family_names())
   codes = _indices(SPLITS if summary.has_splits() else None)
-  bar = tqdm.tqdm(paths, desc='Joining', unit=' shards', delay=2, leave=False)
+  bar = cli.progress_bar(
+    paths, desc='Joining', unit=' shards', delay=2, leave=False
+  )
   for shard in map(read, bar):
     report.writerows(shard.report)
     notes.writerows((name, *labels) for name, labels in shard.notes)

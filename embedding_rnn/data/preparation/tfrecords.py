@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import reprlib
 import struct
 import tempfile
 import zlib
@@ -13,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm import auto as tqdm
 
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.data.preparation.base import (
@@ -24,6 +24,7 @@ from embedding_rnn.data.preparation.base import (
 )
 from embedding_rnn.data.preparation.recordings import Recording
 from embedding_rnn.data.splits import SPLITS
+from embedding_rnn.utils import cli
 
 # A record is its length in 8 bytes, their checksum in 4, the content, and its
 # checksum in 4.
@@ -120,7 +121,7 @@ def _index(path: pathlib.Path) -> np.ndarray:
   offsets = [0]
   with (
     path.open('rb', buffering=0) as file,
-    tqdm.tqdm(
+    cli.progress_bar(
       total=size,
       desc=f'Reading {path.name}',
       unit='B',
@@ -156,7 +157,8 @@ def _values(feature: Any) -> Any:
 def _rate_of(values: Mapping[str, Any], where: str) -> int:
   """The sample rate in Hz, which may be a float; NSynth's if not given."""
   rate = np.asarray(values.get('sample_rate', SAMPLE_RATE)).reshape(-1)
-  if rate.shape != (1,) or rate.dtype.kind not in 'iuf' or not rate[0] > 0:
+  is_number = rate.shape == (1,) and rate.dtype.kind in 'iuf'
+  if not (is_number and 0 < rate[0] < np.inf):
     raise ValueError(
       f'{where}: sample_rate is {rate.tolist()}; expected a number of Hz.'
     )
@@ -172,7 +174,11 @@ def _note_of(values: Mapping[str, Any], split: str | None, where: str) -> Note:
       f'{", ".join(sorted(values)) or "nothing"} of the features of '
       'NSynth.'
     )
-  name = str(values['note_str'])
+  name = values['note_str']
+  if not isinstance(name, str):
+    raise ValueError(
+      f'{where}: its note_str is {reprlib.repr(name)}; expected a text.'
+    )
   labels = labels_of(name, dict(values), f'{where} ({name})')
   audio = np.asarray(values['audio'])
   if audio.ndim != 1 or audio.dtype.kind not in 'iuf':

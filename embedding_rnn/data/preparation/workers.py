@@ -6,11 +6,12 @@ import multiprocessing
 import os
 import signal
 from multiprocessing import connection
-from typing import Any, Protocol
-
-from tqdm import auto as tqdm
+from typing import TYPE_CHECKING, Any, Protocol
 
 from embedding_rnn.audio.codec import Codec
+
+if TYPE_CHECKING:
+  from tqdm import tqdm
 
 _POLL_SECONDS = 1.0
 
@@ -21,7 +22,7 @@ class Work(Protocol):
   def run(self, show_progress: bool) -> None:
     """Does a share of it, until there is nothing left."""
 
-  def progress_bar(self) -> tqdm.tqdm:
+  def progress_bar(self) -> tqdm:
     """A bar of all of it."""
 
   def count_done(self) -> int:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from embedding_rnn.model import sampling
 from embedding_rnn.nsynth.decoder import WaveNetDecoder
+from embedding_rnn.nsynth.fastgen.choices import BATCH_SIZES, choose_runtime
 from embedding_rnn.nsynth.fastgen.tensorflow_loop import (
   GeneratorState,
   TensorFlowGenerator,
 )
-
-WEIGHTS = ('float32', 'int8')
-
-# Notes generated together: with more, a CPU gets no faster, and what is kept of
-# the past takes 13 MB a note at the published sizes.
-BATCH_SIZES = {'litert': 16, 'tensorflow': 64}
+from embedding_rnn.utils import cli
 
 # Samples, about, that are generated between two looks at the result.
 _CHUNK_LENGTH = 512
@@ -62,40 +56,6 @@ class Generator(Protocol):
 
   def measure_step(self) -> float:
     """Seconds that one sample of all notes takes, measured on a few."""
-
-
-def choose_runtime(runtime: str | None = None, weights: str = 'float32') -> str:
-  """Checks what is to generate, and with which weights.
-
-  Args:
-    runtime: 'litert', 'tensorflow', or None: the latter where there is a GPU,
-      else the former.
-    weights: 'float32', or 'int8' to round them to 8 bits, which is faster and
-      less exact; for 'litert' only.
-
-  Returns:
-    The runtime.
-
-  Raises:
-    ValueError: for other words, or a runtime that is not there.
-  """
-  if runtime is None:
-    has_gpu = tf.config.list_logical_devices('GPU')
-    runtime = 'tensorflow' if has_gpu else 'litert'
-  for value, choices in ((runtime, BATCH_SIZES), (weights, WEIGHTS)):
-    if value not in choices:
-      raise ValueError(f'{value!r}: expected one of {", ".join(choices)}.')
-  if runtime == 'tensorflow' and weights != 'float32':
-    raise ValueError(
-      f'weights={weights!r} is for a CPU: set runtime to litert, or weights to '
-      'float32.'
-    )
-  if runtime == 'litert' and not importlib.util.find_spec('ai_edge_litert'):
-    raise ValueError(
-      'Fast generation on a CPU needs the package ai-edge-litert: install it, '
-      'or set runtime to tensorflow, which is several times slower.'
-    )
-  return runtime
 
 
 def make_generator(
@@ -204,7 +164,7 @@ def generate_codes(
   num_notes, num_frames, _ = frames.shape
   codes = np.empty([num_notes, num_frames * decoder.hop_length], np.int32)
   generator, size = None, BATCH_SIZES[runtime]
-  with tqdm(
+  with cli.progress_bar(
     total=codes.size, desc='audio', unit='sample', unit_scale=True, delay=_SOON
   ) as bar:
     for start in range(0, num_notes, size):

@@ -19,17 +19,16 @@ from __future__ import annotations
 
 import os
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from embedding_rnn import nsynth
 from embedding_rnn.data import metadata
 from embedding_rnn.nsynth.codec import WaveNetCodec, expect_codec
-from embedding_rnn.nsynth.fastgen.runtime import (
+from embedding_rnn.nsynth.fastgen.choices import (
   BATCH_SIZES,
   WEIGHTS,
   choose_runtime,
 )
-from embedding_rnn.nsynth.generate.notes import generate_notes, load_notes
 from embedding_rnn.utils import cli
 
 
@@ -89,6 +88,8 @@ def main(argv: list[str]) -> None:
   _expect_same_codec(
     args.source, WaveNetCodec(args.nsynth_checkpoint_path, args.averaged)
   )
+  from embedding_rnn.nsynth.generate.notes import generate_notes, load_notes
+
   model, *_ = nsynth.load_autoencoder(
     args.nsynth_checkpoint_path, args.averaged
   )
@@ -103,9 +104,8 @@ def main(argv: list[str]) -> None:
     args.batch_size,
     runtime,
   )
-  logging.info(
-    "%d notes are in '%s'.", len(paths), os.path.abspath(args.output_dir)
-  )
+  folder = os.path.abspath(args.output_dir)
+  cli.write_result(f"{len(paths)} notes are in '{folder}'.")
 
 
 def _expect_same_codec(source: str, codec: WaveNetCodec) -> None:

@@ -11,7 +11,7 @@ from embedding_rnn.nsynth.generate import __main__ as generate
 from embedding_rnn.nsynth.generate import notes
 
 
-def test_command(tiny, tmp_path, parse_flags, monkeypatch, caplog):
+def test_command(tiny, tmp_path, parse_flags, monkeypatch, capsys):
   monkeypatch.setattr(
     runs,
     'WaveNetAutoencoder',
@@ -19,7 +19,6 @@ def test_command(tiny, tmp_path, parse_flags, monkeypatch, caplog):
   )
   frames = tiny['encoding'][0, :4]
   np.save(tmp_path / 'note.npy', frames)
-  caplog.set_level('INFO', logger='absl')
   parse_flags(
     generate.define_flags,
     [
@@ -38,7 +37,7 @@ def test_command(tiny, tmp_path, parse_flags, monkeypatch, caplog):
   )
   content = (tmp_path / 'audio' / 'note.wav').read_bytes()
   assert content == path.read_bytes()
-  assert "1 notes are in '" in caplog.text
+  assert "1 notes are in '" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('is_folder', [False, True])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from absl import logging
 
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.nsynth import mu_law
-from embedding_rnn.utils import files, locks, wav
+from embedding_rnn.utils import files, locks, reading, wav
 from embedding_rnn.utils.settings import differences
 
 SETTINGS = 'generation.json'
@@ -142,13 +141,10 @@ class GenerationFolder:
       return {}
 
   def _read_settings(self, path):
-    try:
-      before = json.loads(path.read_text('utf-8'))
-      return before, before.pop('notes')
-    except (ValueError, KeyError, AttributeError) as error:
-      raise ValueError(
-        f"'{path}' is damaged ({error}); choose another output_dir."
-      ) from error
+    before = reading.read_json(
+      path, 'choose another output_dir', hints={'notes': dict[str, str]}
+    )
+    return before, before.pop('notes')
 
 
 def _digest(frames: np.ndarray) -> str:

@@ -16,16 +16,15 @@ from embedding_rnn.audio import checks
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.data import arrays
 from embedding_rnn.model import sampling
+from embedding_rnn.nsynth.fastgen.choices import BATCH_SIZES, choose_runtime
 from embedding_rnn.nsynth.fastgen.runtime import (
-  BATCH_SIZES,
-  choose_runtime,
   make_generator,
   stream,
 )
 from embedding_rnn.nsynth.fastgen.tensorflow_loop import GeneratorState
 from embedding_rnn.nsynth.generate.folder import GenerationFolder, Partial
 from embedding_rnn.nsynth.wavenet import WaveNetAutoencoder
-from embedding_rnn.utils import files
+from embedding_rnn.utils import cli, files
 
 # Between two looks at the clock about 512 samples are generated.
 _SAVE_SECONDS = 30.0
@@ -213,7 +212,7 @@ class _Generation:
       tqdm.format_interval((total - done) / rate),
       rate,
     )
-    with tqdm(
+    with cli.progress_bar(
       total=total, initial=done, desc='audio', unit='sample', unit_scale=True
     ) as bar:
       for names in batches:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from embedding_rnn.utils import cli
 
@@ -55,8 +55,10 @@ def main(argv: list[str]) -> None:
   from embedding_rnn.data.preparation.sources import EmbeddedNotes, open_source
   from embedding_rnn.nsynth import runs
   from embedding_rnn.nsynth.train import training
+  from embedding_rnn.training.checkpoints import check_run_name
 
   args = flags.FLAGS
+  check_run_name(args.exp_name)
   hps = runs.default_hps().parse(','.join(args.hparam))
   source = open_source(*args.source) if args.source else EmbeddedNotes()
   folder = os.path.join(args.log_root, args.exp_name)
@@ -72,10 +74,10 @@ def main(argv: list[str]) -> None:
     {'held-out notes': split, 'nats a sample': values['cost']}
     for split, values in trained.costs.items()
   ]
-  logging.info('Best weights, at step %d:', trained.step)
-  logging.info('%s', cli.format_table(costs))
-  logging.info(
-    'As a codec: --codec=wavenet --nsynth_checkpoint_path=%s', folder
+  cli.write_result(f'Best weights, at step {trained.step}:')
+  cli.write_result(cli.format_table(costs))
+  cli.write_result(
+    f'As a codec: --codec=wavenet --nsynth_checkpoint_path={folder}'
   )
 
 

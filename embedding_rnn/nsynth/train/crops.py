@@ -8,7 +8,6 @@ from concurrent import futures
 from typing import TypeVar
 
 import numpy as np
-from tqdm import auto as tqdm
 
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.data import batches, splits
@@ -16,6 +15,7 @@ from embedding_rnn.data.preparation import recordings
 from embedding_rnn.data.preparation.base import Source
 from embedding_rnn.data.preparation.recordings import NUM_SAMPLES
 from embedding_rnn.training.training import SPLIT_SEED
+from embedding_rnn.utils import cli
 
 _TRAINING, _EVALUATION = 1, 2  # streams of random numbers
 _READ_AHEAD = 2  # batches
@@ -138,7 +138,7 @@ class Crops:
 
 
 def _split(source: Source) -> dict[str, np.ndarray]:
-  all_notes = tqdm.tqdm(
+  all_notes = cli.progress_bar(
     source.notes(0, source.num_notes),
     total=source.num_notes,
     desc='Reading labels',

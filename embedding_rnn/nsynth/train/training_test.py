@@ -180,6 +180,25 @@ def test_defaults_are_those_of_2017():
   assert sizes == (512, 512, 16)
 
 
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('width=0', 'width=0: expected more than 0'),
+    ('width=10000000', 'at most 65,536'),
+    ('width=65536', 'Training with width=65536.* GB of memory'),
+    ('num_layers=100000', 'at most 1,000'),
+    ('num_stages=1000', 'num_stages=1000: .* at most 16'),
+    ('learning_rate=nan', 'learning_rate=nan: expected more than 0'),
+    ('learning_rate=inf', 'learning_rate=inf: expected more than 0'),
+    (f'num_steps={10**25}', 'at most 1,000,000,000'),
+    ('crop_length=100', 'a multiple of ae_hop_length'),
+  ],
+)
+def test_values_that_make_no_training_are_refused(text, message):
+  with pytest.raises(ValueError, match=message):
+    runs.check_hparams(runs.default_hps().parse(text))
+
+
 def test_non_finite_cost(eager, embedded, tmp_path):
   hps = tiny_hps('learning_rate=1e38')
   with pytest.raises(
@@ -188,8 +207,7 @@ def test_non_finite_cost(eager, embedded, tmp_path):
     training.train(hps, embedded, tmp_path / 'run')
 
 
-def test_as_a_command(eager, note_folders, tmp_path, parse_flags, caplog):
-  caplog.set_level('INFO', logger='absl')
+def test_as_a_command(eager, note_folders, tmp_path, parse_flags, capsys):
   parse_flags(
     train.define_flags,
     [
@@ -203,8 +221,9 @@ def test_as_a_command(eager, note_folders, tmp_path, parse_flags, caplog):
   train.main(['train'])
   run = checkpoints.read_run(tmp_path / 'mine', checkpoints.WAVENET)
   assert run.info['num_notes'] == {'train': 10, 'valid': 3, 'test': 3}
-  assert 'nats a sample' in caplog.text
-  assert f'--nsynth_checkpoint_path={tmp_path / "mine"}' in caplog.text
+  results = capsys.readouterr().out
+  assert 'nats a sample' in results
+  assert f'--nsynth_checkpoint_path={tmp_path / "mine"}' in results
 
 
 def test_help():

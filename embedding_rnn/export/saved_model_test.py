@@ -11,6 +11,7 @@ import tensorflow as tf
 import embedding_rnn
 from embedding_rnn import export
 from embedding_rnn.data import checks
+from embedding_rnn.export import __main__ as command
 from embedding_rnn.model.decoder import by_step
 from embedding_rnn.training.trained_run_test import make_data, make_run
 
@@ -237,12 +238,12 @@ def test_whole_or_not_at_all(folder, runs, tmp_path, monkeypatch):
 def test_command(folder, runs, tmp_path, parse_flags):
   output_dir = tmp_path / 'models' / '1'
   arguments = [f'--run_dir={runs["unconditional"].folder}']
-  parse_flags(export.define_flags, [*arguments, f'--output_dir={output_dir}'])
-  export.main([])
+  parse_flags(command.define_flags, [*arguments, f'--output_dir={output_dir}'])
+  command.main([])
   assert tf.saved_model.contains_saved_model(output_dir)
 
 
 def test_command_needs_its_flags(parse_flags):
-  parse_flags(export.define_flags, ['--run_dir=x'])
+  parse_flags(command.define_flags, ['--run_dir=x'])
   with pytest.raises(ValueError, match='--output_dir'):
-    export.main([])
+    command.main([])

@@ -1,18 +1,4 @@
-r"""Exports a run as a TensorFlow SavedModel, to be used without this package.
-
-Example:
-  python -m embedding_rnn.export --run_dir=logs/default_local \
-    --output_dir=exported/1
-
-The folder then serves as it is, in TensorFlow Serving or from any program:
-
-  model = tf.saved_model.load('exported/1')
-  latent = model.signatures['encode'](notes=notes)
-  made = model.signatures['decode'](pitches=[60], z=latent['z'], num_frames=125)
-
-Its file export.json says what each signature takes and gives, and what the
-frames are. Notes are in the original format: the transforms are in the graph.
-"""
+"""A run as a SavedModel: its signatures as functions of named tensors."""
 
 import os
 import pathlib
@@ -21,13 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
-from absl import app, flags, logging
 
 from embedding_rnn import __version__
 from embedding_rnn.model.decoder import Decoder
 from embedding_rnn.model.hparams import NUM_VELOCITIES
-from embedding_rnn.training.trained_run import Run, load_run
-from embedding_rnn.utils import cli, files
+from embedding_rnn.training.trained_run import Run
+from embedding_rnn.utils import files
 
 _SCALAR = tf.TensorSpec([], tf.float32)
 _CONTROLS = {'temperature': _SCALAR, 'temperature_2': _SCALAR, 'top_p': _SCALAR}
@@ -276,31 +261,3 @@ def _describe(run: Run, functions: dict[str, Any]) -> dict[str, Any]:
       for name, function in functions.items()
     },
   }
-
-
-def define_flags() -> None:
-  """Defines the flags of `main`."""
-  flags.DEFINE_string('run_dir', None, 'Folder of the trained run.')
-  flags.DEFINE_string('output_dir', None, 'Folder to write; must not exist.')
-
-
-def main(argv: list[str]) -> None:
-  """The command: exports --run_dir to --output_dir."""
-  del argv
-  args = flags.FLAGS
-  if not args.run_dir or not args.output_dir:
-    raise ValueError(
-      'Set --run_dir to the folder of a trained run, and --output_dir to the '
-      'folder to write.'
-    )
-  run = load_run(args.run_dir)
-  verbosity = logging.get_verbosity()
-  logging.set_verbosity(logging.ERROR)  # TensorFlow tells of its inner names.
-  folder = export_run(run, args.output_dir)
-  logging.set_verbosity(verbosity)
-  logging.info('The SavedModel, described in its export.json: %s', folder)
-
-
-if __name__ == '__main__':
-  define_flags()
-  app.run(cli.report_errors(main))

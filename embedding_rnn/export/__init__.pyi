@@ -1,0 +1,1 @@
+from .saved_model import export_run as export_run

@@ -1,0 +1,131 @@
+"""Packs, loaded and played by samplers."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+
+from embedding_rnn import instrument
+from embedding_rnn.audio import metrics
+from embedding_rnn.audio.codec import HarmonicCodec
+from embedding_rnn.instrument import __main__ as command
+from embedding_rnn.instrument import pack
+from embedding_rnn.instrument.conftest import OneNote
+
+RATE = 16_000
+
+
+def write(folder, keys, family='string'):
+  samples = list(pack.make_samples(OneNote(family), HarmonicCodec(), keys))
+  folder.mkdir()
+  pack.write_pack(folder, 'sound', samples, RATE, {'seed': 0})
+  return folder / 'sound.sfz'
+
+
+@pytest.fixture(scope='module')
+def bowed(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('packs') / 'bowed'
+  return write(folder, [36, 48, 60, 72, 90])
+
+
+def test_samples_are_at_one_gain_and_end_softly(bowed):
+  files = sorted((bowed.parent / 'samples').iterdir())
+  assert len(files) == 15
+  peaks = [np.abs(soundfile.read(path)[0]).max() for path in files]
+  assert max(peaks) == pytest.approx(10 ** (-1 / 20), abs=1e-3)
+  assert json.loads((bowed.parent / 'preset.json').read_text())['seed'] == 0
+  struck = pack.make_samples(OneNote('mallet'), HarmonicCodec(), [60])
+  for sample in struck:
+    assert sample.loop is None
+    assert abs(sample.audio[-1]) < 1e-4
+
+
+def test_regions_cover_every_key_and_velocity_once(bowed):
+  sfzen = pytest.importorskip('sfzen')
+  regions = list(sfzen.SFZ(str(bowed)).regions())
+  assert len(regions) == 15
+  count = np.zeros((128, 128), int)
+  for region in regions:
+    names = 'lokey', 'hikey', 'lovel', 'hivel', 'pitch_keycenter'
+    low, high, soft, loud, centre = (
+      int(region.opcode(name).value) for name in names
+    )
+    count[low : high + 1, soft : loud + 1] += 1
+    assert low <= centre <= high
+    path = bowed.parent / 'samples' / region.opcode('sample').value
+    length = soundfile.info(path).frames
+    start, end = (
+      int(region.opcode(f'loop_{name}').value) for name in ('start', 'end')
+    )
+    assert 0 < start < end < length
+  assert (count == 1).all()
+
+
+@pytest.mark.slow
+def test_samplers_play_it_in_tune_and_without_clicks(bowed, tmp_path):
+  fluidsynth = pytest.importorskip('fluidsynth')
+  if shutil.which('polyphone') is None:
+    pytest.skip('polyphone is not installed')
+  subprocess.run(
+    ['polyphone', '-1', '-i', bowed, '-d', tmp_path, '-o', 'sound'],
+    env=os.environ | {'QT_QPA_PLATFORM': 'offscreen'},
+    check=True,
+    timeout=60,
+  )
+  synth = fluidsynth.Synth(gain=0.5, samplerate=44_100)
+  try:
+    font = synth.sfload(str(tmp_path / 'sound.sf2'))
+    synth.program_select(0, font, 0, 0)
+    for key in (36, 47, 60, 73, 90):
+      synth.noteon(0, key, 100)
+      stereo = synth.get_samples(9 * 44_100).reshape(-1, 2)
+      synth.noteoff(0, key)
+      after = synth.get_samples(44_100)
+      audio = (stereo.mean(axis=1) / 32768).astype(np.float32)
+      held = audio[5 * 44_100 : 8 * 44_100]  # the loop has been closed by then
+      assert abs(metrics.pitch_error_cents(held, key, 44_100)) < 5
+      bend = np.abs(np.diff(audio[44_100:], 2))
+      assert bend.max() < 12 * np.sqrt(np.mean(bend**2))
+      assert np.abs(after[44_100:]).max() < 0.01 * np.abs(stereo).max()
+  finally:
+    synth.delete()
+
+
+def test_the_command(tmp_path, parse_flags, playable_run, monkeypatch):
+  monkeypatch.setattr(
+    'embedding_rnn.training.trained_run.load_run', lambda _: playable_run
+  )
+  folder = tmp_path / 'pack'
+  arguments = ['--run_dir=x', '--keys=C4,F4', '--like=flute', '--seed=2']
+  parse_flags(command.define_flags, [*arguments, f'--output_dir={folder}'])
+  command.main(['instrument'])
+  preset = json.loads((folder / 'preset.json').read_text())
+  assert preset['keys'] == [61, 64]
+  voice = instrument.Voice(playable_run, 'flute', 2)
+  expected = voice.latents([64] * 3, preset['velocities'])
+  np.testing.assert_allclose(preset['latents'][1], expected, atol=1e-6)
+  assert (folder / 'flute_2.sfz').is_file()
+  with pytest.raises(FileExistsError, match='is not empty'):
+    command.main(['instrument'])
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    ([], 'Set --output_dir'),
+    (['--output_dir=x'], 'Set either --run_dir'),
+    (['--output_dir=x', '--pretrained', '--keys=C4'], 'expected two'),
+    (['--output_dir=x', '--pretrained', '--keys=C0,C4'], 'within 21'),
+    (['--output_dir=x', '--pretrained', '--keys=C5,C4'], 'within 21'),
+    (['--output_dir=x', '--pretrained', '--keys=C5,H4'], "pitch 'H4'"),
+    (['--output_dir=x', '--pretrained', '--like=a,b,c,d,e'], 'at most 4'),
+  ],
+)
+def test_bad_flags(parse_flags, arguments, message):
+  parse_flags(command.define_flags, arguments)
+  with pytest.raises(ValueError, match=message):
+    command.main(['instrument'])
