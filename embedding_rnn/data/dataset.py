@@ -28,11 +28,12 @@ _ONE_HOTS_AT_ONCE = 4096
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NoteDataset:
-  """Notes on disk, `N` of them, each `T` frames of `W` channels.
+  """Notes, `N` of them, each `T` frames of `W` channels.
 
   Attributes:
-    data_dir: the folder.
-    frames: embeddings `[N, T, W]`, memory-mapped, in their stored dtype.
+    data_dir: the folder, or the file, that they were read from.
+    frames: embeddings `[N, T, W]`, memory-mapped, in their stored dtype; those
+      of a file are in memory, as are the next two.
     pitches: MIDI pitch one-hots `[N, 128]`, memory-mapped.
     velocities: MIDI velocity one-hots `[N, 128]`, memory-mapped.
     rows: for 'train', 'valid' and 'test' the rows of their notes.
@@ -44,9 +45,9 @@ class NoteDataset:
   """
 
   data_dir: str
-  frames: np.memmap
-  pitches: np.memmap
-  velocities: np.memmap
+  frames: np.ndarray
+  pitches: np.ndarray
+  velocities: np.ndarray
   rows: dict[str, np.ndarray]
   instrument_ids: np.ndarray | None = None
   instrument_family_ids: np.ndarray | None = None
@@ -112,7 +113,7 @@ class NoteDataset:
       yield _gather(self.frames, rows[start : start + chunk_size])
 
 
-def _gather(array: np.memmap, rows: np.ndarray) -> np.ndarray:
+def _gather(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
   """Rows of a memory-mapped array as float32, read in the order on disk."""
   rows = np.asarray(rows, np.int64)
   order = np.argsort(rows, kind='stable')
@@ -126,7 +127,10 @@ def _gather(array: np.memmap, rows: np.ndarray) -> np.ndarray:
 
 
 def open_dataset(
-  data_dir: str | os.PathLike[str], hps: HParams, seed: int = 0
+  data_dir: str | os.PathLike[str],
+  hps: HParams,
+  seed: int = 0,
+  to_train: bool = True,
 ) -> NoteDataset:
   """Opens and checks a data set.
 
@@ -145,6 +149,8 @@ def open_dataset(
     hps: of these, the names of the files, max_seq_len (T), seq_width (W),
       context_vec_size, velocity_context, batch_size and overfit are read.
     seed: of the split; the same seed gives the same split.
+    to_train: whether there must be notes in each split, and for training at
+      least a batch of them.
 
   Returns:
     The data set; its arrays are read when they are needed.
@@ -188,7 +194,8 @@ def open_dataset(
   rows, source = _split(codes, instrument_ids, len(frames), seed)
   if hps.overfit:
     rows['train'], source = rows['valid'], f'{source} and overfit=1'
-  arrays.check_rows(data_dir, rows, hps.batch_size, source)
+  if to_train:
+    arrays.check_rows(data_dir, rows, hps.batch_size, source)
   return NoteDataset(
     data_dir=data_dir,
     frames=frames,

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from embedding_rnn.data import dataset, metadata
-from embedding_rnn.model.hparams import HParams
+from embedding_rnn.data import checks, dataset, metadata
+from embedding_rnn.model.hparams import NUM_VELOCITIES, HParams
+from embedding_rnn.utils import files
 
+_CODEC = (metadata.CODEC, metadata.CHECKPOINT)
 _REMEMBERED = (
-  metadata.CODEC,
-  metadata.CHECKPOINT,
+  *_CODEC,
   metadata.SAMPLE_RATE,
   metadata.INSTRUMENTS,
   metadata.FAMILIES,
@@ -61,11 +62,76 @@ def open_same_dataset(
   return notes
 
 
+def open_notes(
+  path: str | os.PathLike[str], hps: HParams, described: Mapping[str, Any]
+) -> dataset.NoteDataset:
+  """Opens any notes that a run can be measured on.
+
+  Args:
+    path: the folder of a data set, of the files that `dataset.open_dataset`
+      reads; or a .npz file of "frames" `[N, T, W]`, "midi_pitch", ints `[N]`,
+      and, if they are known, "velocity", ints `[N]`, else 100.
+    hps: of the run.
+    described: what the run remembers. The frames of a file are taken to be of
+      its codec.
+
+  Returns:
+    The notes; those of a file are all of the split 'test'.
+
+  Raises:
+    FileNotFoundError: if there is nothing.
+    ValueError: for bad notes, of another shape, or of another codec.
+  """
+  if os.path.isfile(path):
+    return _read_notes(path, hps, described)
+  notes = dataset.open_dataset(
+    path, hps, described['split_seed'], to_train=False
+  )
+  expect_same_codec(notes, described)
+  return notes
+
+
+def _read_notes(
+  path: str | os.PathLike[str], hps: HParams, described: Mapping[str, Any]
+) -> dataset.NoteDataset:
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      frames, pitches = file['frames'], file['midi_pitch']
+      velocities: Any = checks.DEFAULT_VELOCITY
+      if 'velocity' in file:
+        velocities = file['velocity']
+  except (*files.ARRAY_DAMAGE, OSError) as error:
+    raise ValueError(
+      f'{os.fspath(path)!r} is no .npz file of the arrays frames and '
+      f'midi_pitch ({error}); write it with numpy.savez.'
+    ) from error
+  shape = hps.max_seq_len, hps.seq_width
+  if frames.shape[1:] != shape:
+    raise ValueError(
+      f'{os.fspath(path)!r} has frames of shape {frames.shape}; the run takes '
+      f'[N, {shape[0]}, {shape[1]}].'
+    )
+  frames = checks.check_notes(frames, hps.seq_width).astype(np.float32)
+  number = len(frames)
+  none = np.arange(0)
+  return dataset.NoteDataset(
+    data_dir=os.fspath(path),
+    frames=frames,
+    pitches=checks.one_hots(pitches, hps.context_vec_size, number),
+    velocities=checks.one_hots(
+      velocities, NUM_VELOCITIES, number, 'velocities'
+    ),
+    rows={'train': none, 'valid': none, 'test': np.arange(number)},
+    metadata={key: described[key] for key in _CODEC if key in described},
+    velocity_context=bool(hps.velocity_context),
+  )
+
+
 def expect_same_codec(
   notes: dataset.NoteDataset, described: Mapping[str, Any]
 ) -> None:
   """Raises ValueError if a run knows its codec, and data is of another."""
-  for key in (metadata.CODEC, metadata.CHECKPOINT):
+  for key in _CODEC:
     expected, found = described.get(key), notes.metadata.get(key)
     if expected not in (None, found):
       raise ValueError(

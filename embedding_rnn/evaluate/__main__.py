@@ -3,6 +3,7 @@
 Examples:
   python -m embedding_rnn.evaluate --run_dir=logs/default_local
   python -m embedding_rnn.evaluate --run_dir=logs --num_importance_samples=64
+  python -m embedding_rnn.evaluate --run_dir=logs/mine --notes=data/other
 
 Likelihood, reconstructions and samples are measured on held-out notes, as are
 simple baselines. If beside a run there is one with the same name and
@@ -30,9 +31,23 @@ def define_flags() -> None:
     'data_dir', None, 'Folder of the data; default: as in training.'
   )
   flags.DEFINE_string(
-    'output_dir', None, 'Folder to write to; default: the run folders.'
+    'notes',
+    None,
+    'Other notes to measure on: the folder of a data set, or a .npz file of '
+    'frames [N, T, W], midi_pitch [N] and, if you like, velocity [N].',
   )
-  flags.DEFINE_enum('split', 'test', list(SPLITS), 'Which notes to measure on.')
+  flags.DEFINE_string(
+    'output_dir',
+    None,
+    'Folder to write to; default: the run folders, or with --notes '
+    'metrics_NAME in them.',
+  )
+  flags.DEFINE_enum(
+    'split',
+    None,
+    list(SPLITS),
+    'Which notes to measure on; default: test, or with --notes all.',
+  )
   flags.DEFINE_integer(
     'num_importance_samples',
     32,
@@ -42,6 +57,10 @@ def define_flags() -> None:
   flags.DEFINE_integer(
     'num_decoded_notes', 32, 'Notes to decode to audio; 0 for no audio.', 0
   )
+  for name in ('temperature', 'temperature_2'):
+    flags.DEFINE_float(
+      name, None, 'Of samples; default: as synthesize.py makes them.'
+    )
   flags.DEFINE_integer('seed', 0, 'The same seed gives the same numbers.', 0)
   codec.define_flags()
 
@@ -62,7 +81,9 @@ def main(argv: list[str]) -> None:
       'Set --run_dir to the folder of a trained run, or of several.'
     )
   run_dirs = job.find_runs(args.run_dir)
-  folder = files.make_output_dir(args.output_dir or args.run_dir)
+  folder = files.make_output_dir(
+    args.output_dir or tables.default_output_dir(args.run_dir, args.notes)
+  )
   is_sweep = pathlib.Path(args.run_dir) not in run_dirs.values()
   output_dirs = None
   if args.output_dir is not None:
@@ -74,9 +95,15 @@ def main(argv: list[str]) -> None:
     run_dirs,
     output_dirs=output_dirs,
     data_dir=args.data_dir,
+    notes=args.notes,
     split=args.split,
     num_importance_samples=args.num_importance_samples,
     num_decoded_notes=args.num_decoded_notes,
+    controls={
+      name: args[name].value
+      for name in ('temperature', 'temperature_2')
+      if args[name].value is not None
+    },
     seed=args.seed,
     choose_codec=lambda run: codec.codec_from_flags(
       run.info, run.hps.seq_width

@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from absl import flags
 
@@ -78,6 +79,27 @@ def test_a_sweep_goes_on_after_a_run_that_fails(logs, command, monkeypatch):
   assert 'Failed: begun: ' in text
 
 
+def test_other_notes_have_a_folder_of_their_own(
+  logs, command, dataset, tmp_path
+):
+  rows = dataset.rows['valid'][:5]
+  notes, _ = dataset.notes(rows)
+  pitches, _ = dataset.midi_numbers(rows)
+  path = tmp_path / 'mine.npz'
+  np.savez(path, frames=notes, midi_pitch=pitches)
+  run_dir = logs / 'small'
+  arguments = [f'--run_dir={run_dir}', f'--notes={path}']
+  said = command(*arguments, '--temperature_2=0.5')
+  assert not (run_dir / 'metrics.json').exists()
+  result = _read(run_dir / 'metrics_mine')
+  assert (result['notes'], result['split']) == ('mine', None)
+  assert result['num_notes'] == 5
+  assert '\n5 notes of mine ' in '\n' + said
+  models = result['models']
+  assert models['run']['controls'] == {'temperature': 1.0, 'temperature_2': 0.5}
+  assert models['pca']['mse'] > 0
+
+
 def test_a_baseline_that_does_not_fit_is_left_out(logs, command, caplog):
   damaged = logs / 'small_unconditional' / checkpoints.HPARAMS
   damaged.write_text('{}')
@@ -94,6 +116,7 @@ def test_a_baseline_that_does_not_fit_is_left_out(logs, command, caplog):
     (['--run_dir={logs}', '--num_importance_samples=0'], 'samples=0'),
     (['--run_dir={logs}', '--num_decoded_notes=-1'], 'notes=-1'),
     (['--run_dir={logs}', '--seed=-1'], 'seed=-1'),
+    (['--run_dir={logs}', '--temperature=0'], 'temperature=0'),
     (['--run_dir={logs}', '--output_dir={logs}/file/out'], 'Cannot write to'),
   ],
 )

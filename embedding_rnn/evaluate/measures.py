@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -25,14 +26,16 @@ from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.evaluate import baselines, likelihood
 from embedding_rnn.evaluate.reference import Reference
 from embedding_rnn.evaluate.tables import HEADINGS, MEASURES
+from embedding_rnn.model import sampling
 from embedding_rnn.training.trained_run import Run
 from embedding_rnn.utils import cli
 
 _Steps = dict[str, partial[dict[str, Any]]]
 _OTHER_KEYS = (
   *('likelihood', 'density', 'mse_per_note'),
-  *('family_accuracies', 'prior'),
+  *('family_accuracies', 'prior', 'controls'),
 )
+_WIDE = {'temperature': 1.0, 'temperature_2': 1.0}
 _BASELINES: dict[str, Any] = {
   'mean_frame': baselines.MeanFrame,
   'pca': baselines.NotePCA,
@@ -42,27 +45,35 @@ _BASELINES: dict[str, Any] = {
 
 def evaluate(
   run: Run,
-  dataset: NoteDataset,
+  dataset: NoteDataset | None,
   *,
-  split: str = 'test',
+  notes: NoteDataset | None = None,
+  split: str | None = None,
   num_importance_samples: int = 32,
   num_decoded_notes: int = 32,
   unconditional_run: Run | None = None,
   codec: Codec | None = None,
+  controls: Mapping[str, Any] | None = None,
   seed: int = 0,
 ) -> dict[str, Any]:
   """Measures a run, and baselines to compare it with.
 
   Args:
     run: any run.
-    dataset: its data, see `Run.open_dataset`.
-    split: 'train', 'valid' or 'test'. Of more than 16384 notes, so many are
-      chosen by chance.
+    dataset: its data, see `Run.open_dataset`. With other notes it may be None;
+      then there are no baselines, and features are scaled by these notes.
+    notes: others to measure on, see `provenance.open_notes`; those of the
+      run's data if None.
+    split: 'train', 'valid' or 'test'; for None, 'test' of the run's data, or
+      all of other notes. Of more than 16384 notes, so many are chosen by
+      chance.
     num_importance_samples: latents for each note in the bound on the
       likelihood; more of them make it tighter, and take longer.
     num_decoded_notes: how many notes to decode to audio, at most all.
     unconditional_run: a run of the same data to compare with.
     codec: of the data; None for no audio.
+    controls: of `sampling.sample`, at which samples are drawn; what is left out
+      is as `sampling.default_controls` says.
     seed: of all that is left to chance.
 
   Returns:
@@ -84,34 +95,51 @@ def evaluate(
     - 'family_accuracies': of each family, how many notes are taken for one of
       it by a classifier of real training notes, `families.FamilyClassifier`.
     - 'prior': of the samples, 'fitted' or 'standard', see `Run.sample`.
+    - 'controls': of the samples.
 
     Samples are asked for with the pitches, velocities and families of the real
     notes, from the run's prior. One without a prior knows no families; it has z
     from N(0, I), which training with no_sample_vae=1 did not prepare for. Their
-    distances to real notes are of `distances.NoteFeatures`. Pitch accuracy is
-    the share of decoded notes that are within 50 cents of their pitch, pitch
-    error the median of the absolute errors, to 10 cents. The loudness error of
-    samples is that of their mean curve.
+    distances to real notes are of `distances.NoteFeatures`.
+
+    Of decoded notes, originals decoded like all others, the log-spectral
+    distance is the mean of `metrics.log_spectral_distance`, the error of the
+    attack the median of the absolute `metrics.attack_error_db`. Level jumps
+    are means of `metrics.level_jump_db`, as a ratio to that of the real notes;
+    only theirs is in dB. Reconstructions are drawn at the controls for it,
+    since their means have hardly any. The loudness error of samples is that of
+    their mean curve. Pitch accuracy is the share of notes within 50 cents of
+    their pitch, pitch error the median of the absolute errors, to 10 cents.
 
   Raises:
     ValueError: for an argument out of range, or runs of other data.
   """
-  check_settings(split, num_importance_samples, num_decoded_notes, seed)
+  check_settings(
+    split, num_importance_samples, num_decoded_notes, seed, controls
+  )
   reference = Reference(
     dataset,
+    notes=notes,
     split=split,
     num_decoded_notes=num_decoded_notes,
     codec=codec,
     seed=seed,
   )
-  return measure(run, reference, num_importance_samples, unconditional_run)
+  return measure(
+    run, reference, num_importance_samples, unconditional_run, controls
+  )
 
 
 def check_settings(
-  split: str, num_importance_samples: int, num_decoded_notes: int, seed: int
+  split: str | None,
+  num_importance_samples: int,
+  num_decoded_notes: int,
+  seed: int,
+  controls: Mapping[str, Any] | None = None,
 ) -> None:
   """Raises ValueError for arguments of `evaluate` that are out of range."""
-  if split not in SPLITS:
+  sampling.check_controls(**(controls or {}))
+  if split not in (None, *SPLITS):
     raise ValueError(
       f'split must be one of {", ".join(SPLITS)}, got {split!r}.'
     )
@@ -129,9 +157,10 @@ def measure(
   reference: Reference,
   num_importance_samples: int = 32,
   unconditional_run: Run | None = None,
+  controls: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """As `evaluate`, against notes that were read already."""
-  measure_run = partial(_measure_run, reference)
+  measure_run = partial(_measure_run, reference, controls or {})
   steps = {'run': partial(measure_run, run, num_importance_samples)}
   steps |= _baselines(run, reference)
   if unconditional_run is not None:
@@ -148,6 +177,7 @@ def measure(
     'folder': run.folder,
     'step': run.step,
     'data_dir': reference.data_dir,
+    'notes': reference.name,
     'split': reference.split,
     'num_notes': len(reference.rows),
     'num_importance_samples': num_importance_samples,
@@ -160,33 +190,49 @@ def measure(
 
 
 def _measure_run(
-  reference: Reference, run: Run, num_importance_samples: int = 1
+  reference: Reference,
+  controls: Mapping[str, Any],
+  run: Run,
+  num_importance_samples: int = 1,
 ) -> dict[str, Any]:
   """What there is to say of any run."""
   model, seed = run.model, reference.seed
-  samples, asked = _sample(run, reference), {}
-  if run.prior:
-    asked = reference.family_measures(samples)
+  notes, one_hots = reference.notes, reference.one_hots
+  usual = sampling.default_controls(run.hps) | dict(controls)
+  samples = _sample(run, reference, usual)
+  wide = samples if usual == _WIDE else _sample(run, reference, _WIDE)
+  asked = reference.family_measures(samples) if run.prior else {}
   if model.conditional:
-    made = run.reconstruct(
-      reference.notes, reference.one_hots, greedy='mean', seed=seed
+    again = partial(
+      run.sample,
+      one_hots,
+      run.encode(notes, one_hots).z,
+      num_frames=notes.shape[1],
+      seed=seed,
     )
+    made, drawn = again(greedy='mean'), again(**usual)
   else:
-    mean_note = run.sample(reference.one_hots[:1], greedy='mean', seed=seed)[0]
-    guesses = mean_note, samples.mean(axis=0)
-    best = min(guesses, key=lambda g: np.square(reference.notes - g).sum())
-    made = np.broadcast_to(best, reference.notes.shape)
+    mean_note = run.sample(one_hots[:1], greedy='mean', seed=seed)[0]
+    guesses = mean_note, wide.mean(axis=0)
+    best = min(guesses, key=lambda g: np.square(notes - g).sum())
+    made, drawn = np.broadcast_to(best, notes.shape), None
   return {
     'code_size': run.hps.z_size if model.conditional else 0,
     **_likelihood_measures(run, reference, num_importance_samples),
-    **reference.reconstruction_measures(made),
+    **reference.reconstruction_measures(made, drawn),
     **reference.sample_measures(samples),
+    'frechet_distance_at_temperature_1': reference.distances(wide).get(
+      'frechet_distance'
+    ),
     **asked,
     'prior': 'fitted' if run.prior else 'standard',
+    'controls': usual,
   }
 
 
-def _sample(run: Run, reference: Reference) -> np.ndarray:
+def _sample(
+  run: Run, reference: Reference, controls: Mapping[str, Any]
+) -> np.ndarray:
   """As many new notes, asked for as the real ones are."""
   families: list[str | None] | None = None
   if run.prior and reference.families:
@@ -197,6 +243,7 @@ def _sample(run: Run, reference: Reference) -> np.ndarray:
     family=families,
     velocity=reference.velocities,
     seed=reference.seed,
+    **controls,
   )
 
 

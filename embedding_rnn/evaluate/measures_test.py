@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from embedding_rnn.audio import metrics
+from embedding_rnn.conftest import tiny_run
 from embedding_rnn.data import transforms
 from embedding_rnn.evaluate import (
   baselines,
@@ -78,6 +79,9 @@ def test_samples_are_compared_with_the_real_notes(
   bandwidth = distances.median_distance(real)
   expected = distances.squared_mmd(real, made, bandwidth)
   assert found['squared_mmd'] == pytest.approx(expected, rel=1e-3)
+  assert found['frechet_distance_at_temperature_1'] == pytest.approx(
+    found['frechet_distance']
+  )
   # The decoded ones are among all; their errors, among those of all.
   errors = [
     metrics.loudness_error_db(*codec.decode(pair, np.array([pitch] * 2)))
@@ -91,6 +95,63 @@ def test_samples_are_compared_with_the_real_notes(
   loudness = found['reconstruction_loudness_error_db']
   means = [(a + b) / 2 for i, a in enumerate(errors) for b in errors[:i]]
   assert np.abs(np.array(means) - loudness).min() < 1e-3
+
+
+def test_samples_are_drawn_as_notes_of_the_run_are_made(
+  result, dataset, held_out, codec
+):
+  hanging = tiny_run(dataset.data_dir, error_order=2, frames_per_step=5)
+  usual = {'temperature': 0.5, 'temperature_2': 0.25}
+  asked = usual | {'temperature_2': 0.1}
+  real = reference.Reference(dataset, num_decoded_notes=2, codec=codec, seed=3)
+  notes, pitches = held_out
+  as_they_are = dict.fromkeys(usual, 1.0)
+  samples = hanging.sample(pitches, seed=3, **as_they_are)
+  wide = real.distances(samples)['frechet_distance']
+  for controls, expected in (({}, usual), ({'temperature_2': 0.1}, asked)):
+    model = measures.measure(hanging, real, 1, controls=controls)['models']
+    found = model['run']
+    assert found['controls'] == expected
+    samples = hanging.sample(pitches, seed=3, **expected)
+    drawn = hanging.reconstruct(notes, pitches, seed=3, **expected)
+    for key, value in (
+      ('frechet_distance', real.distances(samples)['frechet_distance']),
+      ('frechet_distance_at_temperature_1', wide),
+      ('sample_level_jump', _jump(real, samples) / _jump(real, notes)),
+      ('reconstruction_level_jump', _jump(real, drawn) / _jump(real, notes)),
+    ):
+      assert found[key] == pytest.approx(value, rel=1e-3), key
+  assert model['real']['level_jump_db'] == pytest.approx(_jump(real, notes))
+  assert model['pca']['sample_level_jump'] > 0
+  white = result['models']['run']['controls']
+  assert white == {'temperature': 1.0, 'temperature_2': 1.0}
+
+
+def _jump(real, notes):
+  """The mean level jump of those notes that are decoded, in dB."""
+  audios = real.codec.decode(notes[real.decoded], real.pitches[real.decoded])
+  return metrics.level_jump_db(audios).mean()
+
+
+def test_notes_of_the_run_are_as_good_as_others(
+  result, run, dataset, unconditional_run, codec
+):
+  settings = {
+    'unconditional_run': unconditional_run,
+    'codec': codec,
+    'num_importance_samples': 2,
+    'num_decoded_notes': 2,
+    'seed': 3,
+  }
+  again = measures.evaluate(
+    run, dataset, notes=dataset, split='test', **settings
+  )
+  assert again == result | {'notes': 'data'}
+  alone = measures.evaluate(run, None, notes=dataset, split='test', **settings)
+  assert list(alone['models']) == ['run', 'real', 'unconditional']
+  assert alone['models']['run']['mse'] == result['models']['run']['mse']
+  table = tables.format_metrics(alone)
+  assert table.startswith('12 test notes of data ')
 
 
 def test_a_run_with_a_prior_is_asked_for_the_real_notes(
@@ -132,10 +193,14 @@ def test_a_run_with_a_prior_is_asked_for_the_real_notes(
 def test_tables_of_earlier_versions_have_no_families(result):
   before = copy.deepcopy(result)
   for model in before['models'].values():
-    for key in ('family_accuracy', 'family_accuracies', 'prior'):
+    for key in (
+      *('family_accuracy', 'family_accuracies', 'prior', 'controls'),
+      *('reconstruction_level_jump', 'frechet_distance_at_temperature_1'),
+    ):
       del model[key]
+  del before['notes']
   rows, note = tables.tabulate(before)
-  assert note == tables.tabulate(result)[1]
+  assert set(note.splitlines()) < set(tables.tabulate(result)[1].splitlines())
   assert not any('taken for' in row['12 test notes'] for row in rows)
 
 
@@ -262,6 +327,7 @@ class _Overflowing:
     ({'num_importance_samples': 0}, 'num_importance_samples=0: expected at'),
     ({'num_decoded_notes': -1}, 'num_decoded_notes=-1'),
     ({'seed': -1}, 'seed=-1'),
+    ({'controls': {'temperature': 0.0}}, r'temperature=0\.0'),
   ],
 )
 def test_refuses_bad_settings(run, dataset, change, message):

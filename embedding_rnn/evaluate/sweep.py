@@ -13,6 +13,8 @@ from absl import logging
 
 from embedding_rnn import figures
 from embedding_rnn.audio.codec import Codec
+from embedding_rnn.data import provenance
+from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.evaluate import measures, tables
 from embedding_rnn.evaluate.reference import Reference
 from embedding_rnn.experiments import grids
@@ -29,17 +31,22 @@ _COLUMNS = {
   'kl_nats_per_note': 'KL',
   'active_units': 'active',
   'mse': 'MSE',
+  'reconstruction_log_spectral_distance_db': 'spectrum',
+  'reconstruction_loudness_error_db': 'loudness',
+  'reconstruction_attack_error_db': 'attack',
+  'reconstruction_level_jump': 'jumps',
   'frechet_distance': 'Fréchet',
   'squared_mmd': 'MMD²',
+  'sample_level_jump': 'samples jump',
   'reconstruction_pitch_accuracy': 'in tune',
-  'reconstruction_loudness_error_db': 'loudness',
   'sample_pitch_accuracy': 'samples in tune',
 }
 _UNITS = (
   'Reconstruction and NLL, of a VAE an upper bound, are in nats a value, KL in '
-  'nats a note, loudness errors in dB. Fréchet and MMD² are distances of '
-  'samples; those of real notes are of two halves of them. Nats compare only '
-  'between models of the same values.'
+  'nats a note, errors of spectrum, loudness and attack in dB; jumps of the '
+  'level are relative to those of real notes. Fréchet and MMD² are distances '
+  'of samples; those of real notes are of two halves of them. Nats compare '
+  'only between models of the same values.'
 )
 
 
@@ -52,9 +59,11 @@ def evaluate_runs(
   *,
   output_dirs: Mapping[str, str | os.PathLike[str]] | None = None,
   data_dir: str | os.PathLike[str] | None = None,
-  split: str = 'test',
+  notes: str | os.PathLike[str] | None = None,
+  split: str | None = None,
   num_importance_samples: int = 32,
   num_decoded_notes: int = 32,
+  controls: Mapping[str, Any] | None = None,
   seed: int = 0,
   choose_codec: Callable[[Run], Codec | None] = _codec_of,
 ) -> dict[str, Any]:
@@ -62,11 +71,13 @@ def evaluate_runs(
 
   Args:
     run_dirs: their folders by name.
-    output_dirs: where to write by name; the runs' folders if None.
-    data_dir: folder of the data; as in training if None.
+    output_dirs: where to write by name; `tables.default_output_dir` if None.
+    data_dir: folder of the runs' data; as in training if None.
+    notes: other notes to measure on, see `provenance.open_notes`.
     split: see `measures.evaluate`, as for the others.
     num_importance_samples: as above.
     num_decoded_notes: as above.
+    controls: as above.
     seed: as above.
     choose_codec: gives what decodes the notes of a run.
 
@@ -78,7 +89,7 @@ def evaluate_runs(
     ValueError: for an argument out of range.
   """
   measures.check_settings(
-    split, num_importance_samples, num_decoded_notes, seed
+    split, num_importance_samples, num_decoded_notes, seed, controls
   )
   references: dict[Any, Reference] = {}
 
@@ -86,26 +97,54 @@ def evaluate_runs(
     number = list(run_dirs).index(name) + 1
     logging.info('Evaluating %s (%d of %d)', name, number, len(run_dirs))
     checkpoints.expect_run(folder)
-    target = files.make_output_dir(output_dirs[name] if output_dirs else folder)
+    target = files.make_output_dir(
+      output_dirs[name]
+      if output_dirs
+      else tables.default_output_dir(folder, notes)
+    )
     run = load_run(folder)
-    dataset = run.open_dataset(data_dir)
-    key = dataset.data_dir, run.hps.data_set, run.info['split_sha256']
+    others = provenance.open_notes(notes, run.hps, run.info) if notes else None
+    dataset = _open_dataset(run, data_dir, is_needed=others is None)
+    key: tuple = run.hps.data_set, run.info['split_sha256']
+    key += (dataset.data_dir if dataset else None,)
     if key not in references:
       references[key] = Reference(
         dataset,
+        notes=others,
         split=split,
         num_decoded_notes=num_decoded_notes,
         codec=choose_codec(run) if num_decoded_notes else None,
         seed=seed,
       )
     result = measures.measure(
-      run, references[key], num_importance_samples, _unconditional_beside(run)
+      run,
+      references[key],
+      num_importance_samples,
+      _unconditional_beside(run),
+      controls,
     )
     tables.write_metrics(target, result)
     return result
 
   results, failed = cli.for_each(run_dirs, evaluate_run)
   return {'runs': results, 'failed': failed}
+
+
+def _open_dataset(
+  run: Run, data_dir: str | os.PathLike[str] | None, is_needed: bool
+) -> NoteDataset | None:
+  """The run's data; None if they are gone, and only wanted for baselines."""
+  try:
+    return run.open_dataset(data_dir)
+  except (OSError, ValueError) as error:
+    if is_needed or data_dir is not None:
+      raise
+    logging.warning(
+      "Without baselines, and with features scaled by the notes' own spread, "
+      "since the run's data cannot be read: %s",
+      error,
+    )
+    return None
 
 
 def _unconditional_beside(run: Run) -> Run | None:
@@ -132,8 +171,8 @@ def format_runs(results: Mapping[str, Any]) -> str:
     groups[result['data_dir'], tuple(result['rows'])].append((name, result))
   lines = []
   for (data_dir, rows), members in groups.items():
-    split = members[0][1]['split']
-    lines += [f"{len(rows)} {split} notes of '{data_dir}'", '']
+    which = tables.describe_notes({**members[0][1], 'notes': None})
+    lines += [f"{len(rows)} {which} of '{data_dir}'", '']
     lines += [cli.format_table(_table(members)), '']
   lines += [_UNITS] * bool(groups)
   failed = results['failed'].items()

@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import numpy as np
@@ -29,6 +30,27 @@ def test_runs_of_other_data_have_a_table_of_their_own(
   assert text.count('12 test notes of') == 2
   assert 'components of steps between frames' in text
   assert 'in tune' not in text  # there was no audio
+
+
+def test_without_its_data_a_run_is_measured_on_other_notes(
+  logs, run, tmp_path, tiny_data_dir, caplog
+):
+  info = run.info | {'data_dir': str(tmp_path / 'gone')}
+  save_run(logs / 'moved', dataclasses.replace(run, info=info))
+  settings = {'num_importance_samples': 1, 'num_decoded_notes': 0}
+  moved = {'moved': logs / 'moved'}
+  results = sweep.evaluate_runs(moved, notes=tiny_data_dir, **settings)
+  assert 'Without baselines' in caplog.text
+  result = results['runs']['moved']
+  assert list(result['models']) == ['run', 'real']
+  assert result['num_notes'] == 36
+  assert (logs / 'moved' / 'metrics_data' / 'metrics.txt').exists()
+  text = sweep.format_runs(results)
+  assert text.startswith(f"36 notes of '{tiny_data_dir}'")
+  # Where the data is said to be, or is needed, that is an error.
+  for asked in ({'data_dir': tmp_path, 'notes': tiny_data_dir}, {}):
+    results = sweep.evaluate_runs(moved, **asked, **settings)
+    assert 'moved' in results['failed']
 
 
 def test_a_run_in_a_folder_that_cannot_be_written_is_not_evaluated(

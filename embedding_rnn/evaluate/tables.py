@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.utils import cli, files, reading
 
 METRICS, TABLE = 'metrics.json', 'metrics.txt'
@@ -17,21 +18,33 @@ _CHECKSUM_LENGTH = 64  # hexadecimal digits
 MEASURES = {
   'code_size': 'numbers in the code of a note',
   'nll_nats_per_value': 'negative log likelihood, nats a value',
+  'mse': 'reconstruction: mean squared error',
+  'reconstruction_log_spectral_distance_db': (
+    'reconstruction: log-spectral distance, dB'
+  ),
+  'reconstruction_loudness_error_db': 'reconstruction: loudness error, dB',
+  'reconstruction_attack_error_db': (
+    'reconstruction: error of the first 20 ms, dB'
+  ),
+  'reconstruction_level_jump': 'reconstruction: level jump, real notes = 1',
+  'frechet_distance': 'samples: Fréchet distance',
+  'frechet_distance_at_temperature_1': (
+    'samples: Fréchet distance at temperature 1'
+  ),
+  'squared_mmd': 'samples: squared MMD',
+  'family_accuracy': 'samples: taken for the family asked for',
+  'sample_loudness_error_db': 'samples: mean loudness error, dB',
+  'sample_level_jump': 'samples: level jump, real notes = 1',
+  'level_jump_db': 'level jump, dB a frame',
   'negative_elbo_nats_per_value': 'negative ELBO, nats a value',
   'reconstruction_nats_per_value': 'reconstruction, nats a value',
   'kl_nats_per_note': 'KL, nats a note',
   'kl_nats_per_latent': 'KL, nats a latent',
   'active_units': 'active units',
-  'mse': 'reconstruction: mean squared error',
   'reconstruction_pitch_accuracy': 'reconstruction: pitch accuracy',
   'reconstruction_pitch_error_cents': 'reconstruction: pitch error, cents',
-  'reconstruction_loudness_error_db': 'reconstruction: loudness error, dB',
-  'frechet_distance': 'samples: Fréchet distance',
-  'squared_mmd': 'samples: squared MMD',
-  'family_accuracy': 'samples: taken for the family asked for',
   'sample_pitch_accuracy': 'samples: pitch accuracy',
   'sample_pitch_error_cents': 'samples: pitch error, cents',
-  'sample_loudness_error_db': 'samples: mean loudness error, dB',
 }
 HEADINGS = {
   'real': 'real notes',
@@ -60,7 +73,7 @@ def tabulate(result: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
       for model in models.values()
     ]
   rows = [
-    {f'{result["num_notes"]} {result["split"]} notes': label}
+    {f'{result["num_notes"]} {describe_notes(result)}': label}
     | dict(zip([headings[name] for name in models], values, strict=True))
     for label, values in lines.items()
     if any(value is not None for value in values)
@@ -79,13 +92,45 @@ def tabulate(result: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
       '\nSamples of the run are drawn from its fitted prior, asked for the '
       'pitches, velocities and families of the notes.'
     )
+  if controls := run.get('controls'):
+    values = ' and '.join(f'{name} {x:g}' for name, x in controls.items())
+    note += (
+      f'\nThey are drawn at {values}, and so are reconstructions to measure '
+      'their level jumps; all else is measured of their means.'
+    )
+  if result.get('codec') == HarmonicCodec.name:
+    note += (
+      '\nPitch comes last, for it says little: the codec is told it, and '
+      'hardly anything that it decodes is out of tune.'
+    )
   return rows, note
+
+
+def describe_notes(result: Mapping[str, Any]) -> str:
+  """Which notes were measured on: 'test notes', or 'notes of NAME'."""
+  words = [result['split']] * bool(result['split']) + ['notes']
+  if result.get('notes'):
+    words += ['of', result['notes']]
+  return ' '.join(words)
 
 
 def format_metrics(result: Mapping[str, Any]) -> str:
   """The table and the note below it, as text."""
   rows, note = tabulate(result)
   return f'{cli.format_table(rows)}\n\n{note}'
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+  """What other notes are called: their folder, or their file without .npz."""
+  return pathlib.Path(os.path.abspath(path)).name.removesuffix('.npz')
+
+
+def default_output_dir(
+  folder: str | os.PathLike[str], notes: str | os.PathLike[str] | None
+) -> pathlib.Path:
+  """Where results go: a run's folder; for other notes, metrics_NAME in it."""
+  path = pathlib.Path(folder)
+  return path / f'metrics_{name_of(notes)}' if notes else path
 
 
 def write_metrics(

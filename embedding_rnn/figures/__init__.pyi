@@ -14,4 +14,5 @@ from .notes import sample_figure as sample_figure
 from .rainbow import rainbowgram as rainbowgram
 from .rainbow import rainbowgrams_figure as rainbowgrams_figure
 from .spectra import log_spectrogram_db as log_spectrogram_db
+from .spectra import spectrogram_image as spectrogram_image
 from .sweep import sweep_figure as sweep_figure

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import librosa
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
@@ -50,6 +51,19 @@ def log_spectrogram_db(
   magnitude = np.maximum.reduceat(np.abs(spectrum), first_bins, axis=0)
   # A sine's peak is half the sum of the window, which is half its length.
   return 20.0 * np.log10(np.maximum(magnitude * 4 / _WINDOW_LENGTH, 1e-6))
+
+
+def spectrogram_image(audio: np.ndarray) -> np.ndarray:
+  """`log_spectrogram_db` as a picture without axes.
+
+  Returns:
+    uint8 `[240, T', 3]`, the highest frequency in the first row, from 80 dB
+    below the loudest point to that.
+  """
+  level_db = log_spectrogram_db(audio)
+  share = 1.0 + (level_db - level_db.max()) / _RANGE_DB
+  colours = matplotlib.colormaps[_COLOURS](share[::-1], bytes=True)
+  return colours[..., :3]
 
 
 def draw_spectrograms(

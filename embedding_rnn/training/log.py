@@ -8,10 +8,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 from tensorboard.plugins.hparams import api as hparams_api
 
+from embedding_rnn import figures
+from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import files
 
@@ -126,6 +129,24 @@ class TrainingLog:
     with self._writer.as_default(step=step):
       for tag, value in values.items():
         tf.summary.scalar(tag, value)
+    self._writer.flush()
+
+  def write_sounds(
+    self, step: int, what: str, sounds: Mapping[str, np.ndarray]
+  ) -> None:
+    """Writes sounds and their spectrograms to TensorBoard.
+
+    Args:
+      step: number of training steps done.
+      what: 'original' or 'reconstruction'.
+      sounds: audio `[samples]` at 16 kHz, by name.
+    """
+    with self._writer.as_default(step=step):
+      for name, audio in sounds.items():
+        tag = f'{name}/{what}'
+        tf.summary.audio(f'Audio/{tag}', audio[None, :, None], SAMPLE_RATE)
+        image = figures.spectrogram_image(audio)
+        tf.summary.image(f'Spectrogram/{tag}', image[None])
     self._writer.flush()
 
   def history(self) -> bytes:

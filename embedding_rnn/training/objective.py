@@ -65,6 +65,14 @@ class Objective(abc.ABC):
     del optimizer
     return {}
 
+  def original_sounds(self) -> Mapping[str, np.ndarray]:
+    """Audio `[samples]` at 16 kHz to follow the training by ear, by name."""
+    return {}
+
+  def made_sounds(self) -> Mapping[str, np.ndarray]:
+    """What the model makes of these now, by the same names."""
+    return {}
+
   @abc.abstractmethod
   def gradients(
     self, part: Batch, step: tf.Tensor, means: Sequence[tf.Tensor] = ()

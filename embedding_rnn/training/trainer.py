@@ -118,6 +118,9 @@ class Trainer:
     self.log.write_scalars(
       state.step, {'Num_Trainable_Params': self.model.count_params()}
     )
+    if self.is_chief:
+      sounds = self.objective.original_sounds()
+      self.log.write_sounds(state.step, 'original', sounds)
     self._saved_at = self._logged_at = time.monotonic()
     bar = cli.progress_bar(
       desc=self.folder.name,
@@ -232,11 +235,14 @@ class Trainer:
       self.log.write(state.step, split, values)
     if is_best:
       state.best_step, state.best_cost = state.step, cost
+      kept = {}  # only asked for where it is written
+      if self.is_chief:
+        kept = self.objective.arrays_to_keep(self.optimizer)
       self._write_save(
         checkpoints.BEST,
         {
           checkpoints.WEIGHTS: checkpoints.weights_of(self.model),
-          **self.objective.arrays_to_keep(self.optimizer),
+          **kept,
           checkpoints.COSTS: costs,
         },
       )
@@ -245,6 +251,9 @@ class Trainer:
     )
     state.evaluated_step = state.step
     self._save_last()
+    if self.is_chief:
+      sounds = self.objective.made_sounds()
+      self.log.write_sounds(state.step, 'reconstruction', sounds)
     self._logged_at = time.monotonic() - pending
     logging.info('Step %d: valid cost %.4f', state.step, cost)
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from embedding_rnn import __version__
+from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.data import batches, provenance
 from embedding_rnn.data.dataset import NoteDataset, fit_transforms, open_dataset
 from embedding_rnn.data.transforms import Transforms
@@ -30,6 +31,7 @@ from embedding_rnn.model.schedules import (
 from embedding_rnn.model.tf1_checkpoint import restore_tf1_checkpoint
 from embedding_rnn.training import checkpoints
 from embedding_rnn.training.checkpoints import RunFiles
+from embedding_rnn.training.examples import Examples
 from embedding_rnn.training.objective import Batch, Objective
 from embedding_rnn.training.prior import compiled_encode, fit_prior
 from embedding_rnn.training.progress import expect_same_run
@@ -190,6 +192,25 @@ class NoteObjective(Objective):
   @functools.cached_property
   def _encode(self):
     return compiled_encode(self.model)
+
+  def original_sounds(self) -> Mapping[str, np.ndarray]:
+    """Of six validation notes, if there is a codec at hand to decode them."""
+    return self._examples.originals() if self._examples else {}
+
+  def made_sounds(self) -> Mapping[str, np.ndarray]:
+    """Reconstructions of these, as `Run.reconstruct` makes them."""
+    return self._examples.reconstructions() if self._examples else {}
+
+  @functools.cached_property
+  def _examples(self):
+    has_codec = (self._dataset.codec, self.hps.seq_width) == (
+      HarmonicCodec.name,
+      HarmonicCodec.num_channels,
+    )
+    if not self.model.conditional or not has_codec:
+      return None
+    run = Run('', self.hps, self.model, self._transforms, {}, 0, {})
+    return Examples(self._dataset, run)
 
   def gradients(
     self, part: Batch, step: tf.Tensor, means: Sequence[tf.Tensor] = ()

@@ -25,7 +25,7 @@ from tensorboard.plugins.hparams import (
 )
 
 import embedding_rnn
-from embedding_rnn import golden_test
+from embedding_rnn import figures, golden_test
 from embedding_rnn.data import batches as note_batches
 from embedding_rnn.data import dataset as data
 from embedding_rnn.training import checkpoints, stopping, trainer, training
@@ -182,6 +182,34 @@ def test_history_and_events(finished):
     assert list(scalars(tag)) == steps[split]
     for step, cost in scalars(tag).items():
       np.testing.assert_allclose(cost, costs[split, step], rtol=1e-6)
+
+
+def test_what_can_be_heard_is_written_at_each_evaluation(
+  data_dir, tmp_path, monkeypatch
+):
+  tone = 0.5 * np.sin(np.arange(8000) / 10).astype(np.float32)
+  sounds = {'original': tone, 'reconstruction': tone**3}
+  for name, what in (
+    ('original_sounds', 'original'),
+    ('made_sounds', 'reconstruction'),
+  ):
+    heard = {'a note': sounds[what]}
+    monkeypatch.setattr(NoteObjective, name, lambda self, heard=heard: heard)
+  training.train(hps(), data_dir, tmp_path / 'run', seed=1)
+  events = event_accumulator.EventAccumulator(str(tmp_path / 'run'))
+  events.Reload()
+  for what, steps in (('original', [0]), ('reconstruction', [4, 8, 12])):
+    written = events.Tensors(f'Audio/a note/{what}')
+    assert [event.step for event in written] == steps
+    ((wav, _),) = tf.make_ndarray(written[0].tensor_proto)
+    samples, rate = tf.audio.decode_wav(wav)
+    assert rate == 16000
+    np.testing.assert_allclose(samples[:, 0], sounds[what], atol=1 / 32767)
+    written = events.Tensors(f'Spectrogram/a note/{what}')
+    *_, picture = tf.make_ndarray(written[0].tensor_proto)
+    np.testing.assert_array_equal(
+      tf.io.decode_png(picture), figures.spectrogram_image(sounds[what])
+    )
 
 
 def test_costs_are_those_of_the_whole_split(finished):
