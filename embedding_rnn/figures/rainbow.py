@@ -15,7 +15,7 @@ sharp meet, is purple, which some see as grey.
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import librosa
 import matplotlib
@@ -48,7 +48,7 @@ _MIN_SAMPLES = 4096  # longer than any filter
 _RANGE_DB = 60.0
 _MAX_CENTS = 50.0
 # Black is silence, so the page is dark, too, wherever it is shown.
-_DARK = {
+_DARK: Any = {
   'figure.facecolor': '#161615',
   'axes.facecolor': 'black',
   **dict.fromkeys(

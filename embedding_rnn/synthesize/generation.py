@@ -16,10 +16,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import librosa
 import numpy as np
 import numpy.typing as npt
 
+from embedding_rnn.audio.pitches import pitch_name
 from embedding_rnn.data import checks
 from embedding_rnn.data.lookup import find_rows
 from embedding_rnn.data.metadata import FAMILIES, INSTRUMENTS
@@ -148,10 +148,10 @@ class Originals:
 
   def title(self, i: int) -> str:
     """The note's name for people: 'Koto · C2 · velocity 75'."""
-    pitch = pitch_name(self.own_pitches[i])
+    pitch = pitch_title(self.own_pitches[i])
     title = f'{self.instrument(i)} · {pitch} · velocity {self.velocities[i]}'
     if self.pitches[i] != self.own_pitches[i]:
-      title += f', at {pitch_name(self.pitches[i])}'
+      title += f', at {pitch_title(self.pitches[i])}'
     return title
 
   def generated(
@@ -192,9 +192,9 @@ class Originals:
     return names[0] if names else None
 
 
-def pitch_name(midi_pitch: int) -> str:
+def pitch_title(midi_pitch: int) -> str:
   """A MIDI pitch for people: 'C♯4'."""
-  return librosa.midi_to_note(int(midi_pitch))
+  return pitch_name(midi_pitch).replace('#', '♯')
 
 
 def _capitalised(name: str) -> str:
@@ -360,7 +360,7 @@ def _generated(
     GeneratedNote(
       section=section,
       name=f'{section}_{i:03d}_p{pitch:03d}',
-      title=f'{title} · {pitch_name(pitch)}',
+      title=f'{title} · {pitch_title(pitch)}',
       midi_pitch=int(pitch),
       frames=frames,
       family=family,

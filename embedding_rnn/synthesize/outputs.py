@@ -186,7 +186,7 @@ def _write_note(
     'figures': {},
   }
   made_suffix = '_reconstruction' if note.view else ''
-  rate = style.timing.get('sample_rate')
+  rate: Any = style.timing.get('sample_rate')  # known where there is audio
   gain_db = 0.0
   if audios and not keep_levels:
     reference = audios.get(ORIGINAL, audios[MADE])

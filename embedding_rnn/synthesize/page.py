@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jinja2
 import PIL.Image
 
-from embedding_rnn.synthesize.generation import pitch_name
+from embedding_rnn.synthesize.generation import pitch_title
 from embedding_rnn.synthesize.sounds import Sound, read_sounds
 from embedding_rnn.utils import cli, files
 
@@ -147,7 +147,7 @@ _ENVIRONMENT = jinja2.Environment(
 _ENVIRONMENT.filters |= {
   'cell': cli.format_cell,
   'measured': measured,
-  'pitch_name': pitch_name,
+  'pitch_title': pitch_title,
   'sort_values': sort_values,
 }
 

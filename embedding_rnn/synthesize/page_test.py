@@ -325,7 +325,7 @@ def test_the_slider_mixes(browser):
     slider,
   )
   press(browser, ' ')
-  wait(browser, 'return window.ear')
+  wait(browser, 'return Boolean(window.ear)')
 
   def is_mixed(_):
     levels, width = heard(browser)
