@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from embedding_rnn.data import dataset, splits
+from embedding_rnn.data import dataset, provenance, splits
 from embedding_rnn.data.transforms import Transforms
 
 
@@ -96,6 +96,20 @@ def test_pca_is_fitted_to_the_training_split(folder, hps, golden, monkeypatch):
   few = dataset.fit_transforms(notes, hps)
   expected = Transforms.fit(hps, [golden['raw'][rows]])
   np.testing.assert_allclose(few.pca.mean, expected.pca.mean, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+  'name', ['train_z.npy', 'train_pitch_one_hot.npy', 'train_vels_one_hot.npy']
+)
+def test_other_content_of_as_many_notes_is_noticed(folder, hps, name):
+  described = provenance.describe_dataset(dataset.open_dataset(folder, hps), 0)
+  provenance.open_same_dataset(folder, hps, described)
+  array = np.load(folder / name)
+  np.save(folder / name, np.roll(array, 1, axis=-1))
+  with pytest.raises(ValueError, match=r'as many notes .* but others'):
+    provenance.open_same_dataset(folder, hps, described)
+  del described['data_sha256']  # of a version before
+  provenance.open_same_dataset(folder, hps, described)
 
 
 def test_names_of_instruments_and_families(run):

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from embedding_rnn.data import checks, dataset, metadata
+from embedding_rnn.data import arrays, checks, dataset, metadata
 from embedding_rnn.model.hparams import NUM_VELOCITIES, HParams
 from embedding_rnn.utils import files
 
+_CHUNK_BYTES = 8 << 20
 _CODEC = (metadata.CODEC, metadata.CHECKPOINT)
 _REMEMBERED = (
   *_CODEC,
@@ -30,6 +31,7 @@ def describe_dataset(
     'data_dir': os.path.abspath(notes.data_dir),
     'split_seed': split_seed,
     'split_sha256': _split_digest(notes),
+    'data_sha256': _data_digest(notes),
     'num_notes': {name: len(rows) for name, rows in notes.rows.items()},
   }
   known = notes.metadata
@@ -57,6 +59,14 @@ def open_same_dataset(
       f'{os.fspath(data_dir)!r} holds other notes than the run was trained on: '
       f'its splits are {now} or in another order, expected '
       f'{described["num_notes"]}; give the data set of the run with --data_dir.'
+    )
+  # Runs of versions before do not know it.
+  if described.get('data_sha256', known := _data_digest(notes)) != known:
+    raise ValueError(
+      f'{os.fspath(data_dir)!r} holds as many notes as the run was trained on, '
+      'but others: the SHA-256 of its frames, pitches and velocities is '
+      f'{known}, expected {described["data_sha256"]}; give the data set of the '
+      'run with --data_dir.'
     )
   expect_same_codec(notes, described)
   return notes
@@ -146,4 +156,16 @@ def _split_digest(notes: dataset.NoteDataset) -> str:
   for name in sorted(notes.rows):
     digest.update(name.encode())
     digest.update(np.asarray(notes.rows[name], '<i8').tobytes())
+  return digest.hexdigest()
+
+
+def _data_digest(notes: dataset.NoteDataset) -> str:
+  """The SHA-256 of the values in all arrays, in whatever file they are."""
+  digest = hashlib.sha256()
+  for array in (notes.frames, notes.pitches, notes.velocities):
+    digest.update(f'{array.dtype.str} {array.shape}'.encode())
+    size = max(1, _CHUNK_BYTES // max(1, array[0].nbytes))
+    for start in range(0, len(array), size):
+      digest.update(np.ascontiguousarray(array[start : start + size]))
+      arrays.release(array)
   return digest.hexdigest()

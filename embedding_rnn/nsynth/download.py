@@ -115,6 +115,10 @@ def _read_mark(path: pathlib.Path, url: str) -> str | None:
 
 def _write(response: requests.Response, part: pathlib.Path, start: int) -> None:
   length = response.headers.get('Content-Length')
+  if length is not None and not re.fullmatch('[0-9]{1,18}', length):
+    raise requests.ConnectionError(
+      f'the server says that the file has {length[:60]!r} bytes'
+    )
   total = None if length is None else start + int(length)
   if total is not None:
     missing = total - start
@@ -145,7 +149,7 @@ def _explained(
 ) -> Iterator[None]:
   try:
     yield
-  except requests.RequestException as error:
+  except (requests.RequestException, UnicodeError) as error:
     kept = part.stat().st_size / 1e6 if part.exists() else 0.0
     raise ConnectionError(
       f'{url} cannot be reached, or the connection broke: {error}. '

@@ -87,6 +87,13 @@ def fetch(
         _unpack(path, checkpoint, url, sha256)
       return sha256
 
+    if noted is None:
+      logging.info(
+        'Nothing is known of this file yet: the first fetch trusts %s. The '
+        'SHA-256 of what it gives is noted in %s.',
+        archive if archive.exists() else 'the server',
+        CHECKSUMS,
+      )
     if archive.exists():
       sha256 = accept(archive)
     else:
@@ -101,9 +108,13 @@ def _file_name(url: str) -> str:
   except ValueError:
     parts = urllib.parse.urlsplit('')
   name = pathlib.PurePosixPath(urllib.parse.unquote(parts.path)).name
-  if parts.scheme not in ('http', 'https') or not name.partition('.')[0]:
+  stem, point, _ = name.partition('.')
+  if not (
+    parts.scheme in ('http', 'https') and parts.netloc and stem and point
+  ):
     raise ValueError(
-      f'--url={url}: expected the http or https address of a tar archive.'
+      f'--url={url}: expected the http or https address of a tar archive, with '
+      'a suffix such as .tar.'
     )
   return name
 

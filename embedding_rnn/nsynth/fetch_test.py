@@ -57,6 +57,7 @@ class Server(http.server.ThreadingHTTPServer):
     self.content, self.etag, self.cut = ARCHIVE, '"1"', None
     self.has_ranges = self.heeds_if_range = True
     self.ranges = []
+    self.length = None  # what to say of it, if that is not true
 
   @property
   def url(self):
@@ -85,7 +86,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
       self.send_response(200)
     if server.etag:
       self.send_header('ETag', server.etag)
-    self.send_header('Content-Length', str(max(0, size - start)))
+    length = server.length or str(max(0, size - start))
+    self.send_header('Content-Length', length)
     self.end_headers()
     self.wfile.write(server.content[start : server.cut])
 
@@ -205,10 +207,33 @@ def test_offline(tmp_path, monkeypatch):
   assert f"bring the file here, as '{tmp_path / NAME}'" in str(info.value)
 
 
+def test_a_length_that_is_no_number(server, tmp_path):
+  server.length = 'abc'
+  with pytest.raises(ConnectionError, match="the file has 'abc' bytes"):
+    fetch.fetch(server.url, tmp_path)
+  server.length = None
+  expect_fetched(tmp_path, server)
+
+
+def test_the_first_fetch_says_whom_it_trusts(server, tmp_path, caplog):
+  with caplog.at_level('INFO', logger='absl'):
+    fetch.fetch(server.url, tmp_path)
+    assert 'the first fetch trusts the server' in caplog.text
+    caplog.clear()
+    fetch.fetch(server.url, tmp_path)
+    assert 'trusts' not in caplog.text
+
+
 def test_refusals(server, tmp_path):
   with pytest.raises(OSError, match='answers 404'):
     fetch.fetch(server.url.replace(NAME, 'b.tar'), tmp_path / 'b')
-  for url in ('ftp://example.org/a.tar', 'http://example.org/', 'a.tar'):
+  for url in (
+    'ftp://example.org/a.tar',
+    'http://example.org/',
+    'a.tar',
+    'http://example.org/without_a_suffix',
+    'http:///a.tar',
+  ):
     with pytest.raises(ValueError, match='expected the http or https'):
       fetch.fetch(url, tmp_path)
   folder = tmp_path / 'c'

@@ -47,6 +47,7 @@ _INFO_TYPES = {
   'data_dir': str | None,
   'split_seed': int | None,
   'split_sha256': str | None,
+  'data_sha256': str | None,
   'num_notes': dict[str, int] | None,
   'codec': str | None,
   'checkpoint': dict | None,
@@ -269,6 +270,12 @@ def read_save(
     DamagedFileError: if all are damaged.
   """
   saves = list_saves(folder, series)
+  known = _known_best(folder) if series == BEST else 0
+  if not saves and known:
+    raise DamagedFileError(
+      f"The run at '{folder}' has lost its {series}-* saves, of which the last "
+      f'was of step {known}; {_RESTORE}.'
+    )
   if not saves:
     raise FileNotFoundError(
       f"The run at '{folder}' has no save named {series}-*: its training has "
@@ -283,10 +290,32 @@ def read_save(
       continue
     for text in errors:
       logging.warning("Using '%s' instead: %s", save.path, text)
+    if known > saves[-1].step:
+      logging.warning(
+        "Using '%s', but the best of this run was of step %d, and it is lost; "
+        'restore it from a copy.',
+        save.path,
+        known,
+      )
     return save, content
   raise DamagedFileError(
     f"No {series}-* save of the run at '{folder}' is whole: " + ' '.join(errors)
   )
+
+
+def _known_best(folder: str | os.PathLike[str]) -> int:
+  """The step of the best save, by what the last save says; 0 if it says none.
+
+  Training writes the best save first, so this is never ahead of it.
+  """
+  for save in reversed(list_saves(folder, LAST)):
+    try:
+      checked = files.CheckedFolder(save.path, _RESTORE)
+      state = checked.read_json(STATE, {'best_step': int | None}, finite=False)
+    except DamagedFileError:  # of which others speak
+      continue
+    return state.get('best_step') or 0
+  return 0
 
 
 def warn_of_damage(folder: str | os.PathLike[str], used: Save) -> None:
@@ -299,8 +328,13 @@ def warn_of_damage(folder: str | os.PathLike[str], used: Save) -> None:
     folder: the run's.
     used: the 'last' save that training goes on from.
   """
+  known, best = _known_best(folder), list_saves(folder, BEST)
+  if known > max((save.step for save in best), default=0):
+    logging.warning(
+      'Not needed to go on, but lost: the best save, of step %d.', known
+    )
   earlier = [s for s in list_saves(folder, LAST) if s.step < used.step]
-  for save in earlier + list_saves(folder, BEST):
+  for save in earlier + best:
     try:
       files.CheckedFolder(save.path, _RESTORE).check()
     except DamagedFileError as error:
@@ -309,7 +343,7 @@ def warn_of_damage(folder: str | os.PathLike[str], used: Save) -> None:
 
 def read_costs(save: files.CheckedFolder) -> dict[str, dict[str, float]]:
   """The costs in a 'best' save, for each split; errors as of its `read`."""
-  costs = save.read_json(COSTS)
+  costs = save.read_json(COSTS, finite=False)  # NaN is told as such
   if not reading.has_type(costs, dict[str, dict[str, float]]):
     raise save.error(COSTS, 'is damaged: expected the costs of each split')
   return costs

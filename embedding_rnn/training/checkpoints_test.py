@@ -233,3 +233,27 @@ def test_lock(tmp_path):
       pass
   with checkpoints.locked(tmp_path):
     pass
+
+
+def test_a_lost_best_save_is_noticed(tmp_path, caplog):
+  def read(save):
+    return save.read_json(checkpoints.COSTS)
+
+  for step in (1, 2):
+    costs = {checkpoints.COSTS: {'valid': {}}}
+    checkpoints.write_save(tmp_path, checkpoints.BEST, step, costs)
+    state = {checkpoints.STATE: {'best_step': step}}
+    last = checkpoints.write_save(tmp_path, checkpoints.LAST, step, state)
+  save, _ = checkpoints.read_save(tmp_path, checkpoints.BEST, read)
+  checkpoints.warn_of_damage(tmp_path, last)
+  assert save.step == 2 and not caplog.messages
+  files.remove_folder(save.path)
+  save, _ = checkpoints.read_save(tmp_path, checkpoints.BEST, read)
+  assert save.step == 1 and 'best of this run was of step 2' in caplog.text
+  caplog.clear()
+  checkpoints.warn_of_damage(tmp_path, last)
+  assert 'lost: the best save, of step 2' in caplog.text
+  files.remove_folder(save.path)
+  # To go on would not bring it back.
+  with pytest.raises(files.DamagedFileError, match=r'step 2; restore it'):
+    checkpoints.read_save(tmp_path, checkpoints.BEST, read)

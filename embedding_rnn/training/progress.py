@@ -47,7 +47,7 @@ def _read_state(save: files.CheckedFolder) -> tuple[State, dict[str, Any]]:
   """The state, and all that stands beside it."""
   hints = typing.get_type_hints(State)
   more = {'num_steps': int, 'save_every': int}
-  values = save.read_json(checkpoints.STATE, hints | more)
+  values = save.read_json(checkpoints.STATE, hints | more, finite=False)
   return State(**{name: values[name] for name in hints}), values
 
 

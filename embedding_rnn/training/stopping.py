@@ -31,6 +31,9 @@ class StopRequest:
     self._noted: list[int] = []
     self._previous: dict[int, Any] = {}
     numbers = [signal.SIGINT, signal.SIGTERM]
+    # nohup has it ignored, and so it is to be.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+      numbers.append(signal.SIGHUP)
     if callable(signal.getsignal(signal.SIGUSR2)):
       numbers.append(signal.SIGUSR2)
     if threading.current_thread() is threading.main_thread():

@@ -57,9 +57,10 @@ def train(
 ) -> Run:
   """Trains a model, or goes on with it, up to `hps.num_steps` steps.
 
-  On Ctrl-C or SIGTERM the step is finished and saved before the signal takes
-  its course; a second Ctrl-C stops at once. So it is on SIGUSR2, with which
-  Slurm announces a time limit or preemption, if it has a handler.
+  On Ctrl-C, SIGTERM or SIGHUP (if it is not ignored) the step is finished and
+  saved before the signal takes its course; a second Ctrl-C stops at once. So it
+  is on SIGUSR2, with which Slurm announces a time limit or preemption, if it
+  has a handler.
 
   Where workers on several machines train one run, each calls this with the same
   arguments and must see the same folders. One of them writes. A signal to any

@@ -226,7 +226,8 @@ def test_costs_are_those_of_the_whole_split(finished):
 
 
 @pytest.mark.parametrize(
-  'stop', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, None]
+  'stop',
+  [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, None],
 )
 def test_going_on_is_exact(finished, data_dir, tmp_path, monkeypatch, stop):
   if stop:  # Saves, and then hands the signal on.
@@ -265,6 +266,16 @@ def test_a_save_by_the_clock(finished, data_dir, tmp_path, monkeypatch):
   monkeypatch.setattr(trainer, 'LOG_EVERY', 3)
   training.train(hps(), data_dir, folder, seed=1, resume=True)
   assert_same_end(folder, finished[0])
+
+
+def test_a_hangup_that_is_ignored_stays_so():
+  previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+  try:
+    with stopping.StopRequest(tf.distribute.get_strategy(), 1) as stop:
+      signal.raise_signal(signal.SIGHUP)
+      assert not stop.signal
+  finally:
+    signal.signal(signal.SIGHUP, previous)
 
 
 def test_all_signals_are_handed_on():
