@@ -99,6 +99,7 @@ def test_the_command(tmp_path, parse_flags, playable_run, monkeypatch):
   monkeypatch.setattr(
     'embedding_rnn.training.trained_run.load_run', lambda _: playable_run
   )
+  monkeypatch.setattr('embedding_rnn.training.checkpoints.expect_run', str)
   folder = tmp_path / 'pack'
   arguments = ['--run_dir=x', '--keys=C4,F4', '--like=flute', '--seed=2']
   parse_flags(command.define_flags, [*arguments, f'--output_dir={folder}'])

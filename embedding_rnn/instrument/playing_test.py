@@ -61,6 +61,7 @@ def test_the_command(tmp_path, parse_flags, playable_run, monkeypatch):
   monkeypatch.setattr(
     'embedding_rnn.training.trained_run.load_run', lambda _: playable_run
   )
+  monkeypatch.setattr('embedding_rnn.training.checkpoints.expect_run', str)
   arguments = [f'--midi={path}', f'--output={output}', '--run_dir=x']
   parse_flags(play.define_flags, [*arguments, '--sample_rate=22050'])
   play.main(['play'])

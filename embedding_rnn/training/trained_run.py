@@ -34,8 +34,6 @@ if TYPE_CHECKING:  # for notebooks
   from IPython.display import Audio
   from matplotlib.figure import Figure
 
-_PLAYED_PEAK = 10 ** (-1 / 20)  # -1 dB of full scale
-
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Run:
@@ -363,21 +361,23 @@ class Run:
   ) -> Audio:
     """A player for notebooks: notes, one after another.
 
-    The loudest sample of them all is brought to -1 dB of full scale; `audio`
-    gives them as loud as they are. Arguments and errors are those of `audio`.
+    They are as loud together as any other sound to listen to, see
+    `audio.levels`; `audio` gives them as they are. Arguments and errors are
+    those of `audio`.
 
     Raises:
       ImportError: without IPython.
     """
     from IPython.display import Audio
 
+    from embedding_rnn.audio import levels
+
     audio = np.ravel(self.audio(notes, pitches, codec=codec))
-    peak = np.abs(audio).max()
-    if peak > 0:
-      audio *= _PLAYED_PEAK / peak
     # A third of the size of a .wav, which counts in a notebook's file.
     content = io.BytesIO()
     rate = self._codec(codec).sample_rate
+    gain_db = levels.listening_gain_db(audio, [audio], rate)
+    audio *= 10 ** (gain_db / 20)
     soundfile.write(content, audio, rate, 'PCM_16', format='FLAC')
     player = Audio(content.getvalue())
     player.mimetype = 'audio/flac'
