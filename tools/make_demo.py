@@ -1,7 +1,7 @@
 """Makes docs/demo, a page of twelve sounds of the run in the package.
 
-Three notes of instruments that it was not trained on, what it makes of them, and
-six notes that it makes up.
+Three notes of instruments that it was not trained on, what it makes of these,
+and six notes that it makes up.
 
 Example:
   python tools/make_demo.py

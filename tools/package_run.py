@@ -8,14 +8,16 @@ Example:
 """
 
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from absl import app, flags, logging
 
+from embedding_rnn.evaluate import tables
 from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import cli, files
 
-_MEASURED = ('metrics.json', 'metrics.txt', checkpoints.HISTORY)
 # What says where things were, not what they are.
 _LOCAL = ('data_dir', 'checkpoint_path', 'folder')
 _MOST_BYTES = 8e6
@@ -48,12 +50,13 @@ def package(run_dir: str, output_dir: pathlib.Path) -> None:
     name: array.astype(np.float16) for name, array in weights.items()
   }
   with files.replacing_folder(output_dir) as temporary:
-    info = {k: v for k, v in run.info.items() if k not in _LOCAL}
-    checkpoints.create_run(temporary, run._replace(info=info))
+    run = run._replace(info=_without_paths(run.info))
+    checkpoints.create_run(temporary, run)
     checkpoints.write_save(temporary, checkpoints.BEST, save.step, content)
-    for name in _MEASURED:
-      text = (pathlib.Path(run_dir) / name).read_text('utf-8')
-      files.write_text(temporary / name, text)
+    metrics = tables.read_metrics(pathlib.Path(run_dir) / tables.METRICS)
+    tables.write_metrics(temporary, _without_paths(metrics))
+    history = (pathlib.Path(run_dir) / checkpoints.HISTORY).read_bytes()
+    files.write_bytes(temporary / checkpoints.HISTORY, history)
     size = sum(p.stat().st_size for p in temporary.rglob('*') if p.is_file())
     if size > _MOST_BYTES:
       raise ValueError(
@@ -61,6 +64,10 @@ def package(run_dir: str, output_dir: pathlib.Path) -> None:
         'model.'
       )
   logging.info('Wrote %.1f MB to %s', size / 1e6, output_dir)
+
+
+def _without_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+  return {key: value for key, value in values.items() if key not in _LOCAL}
 
 
 def main(argv: list[str]) -> None:
