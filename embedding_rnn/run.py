@@ -350,14 +350,16 @@ def prepare(
   if skip_finished:
     logging.info('%d of %d runs are left.', len(left), len(plan))
   if left:
-    files.make_output_dir(options.log_root, 'log_root')
     _check_data(left, options)
+    files.make_output_dir(options.log_root, 'log_root')
   return left
 
 
 def _check_name(run_name: str, options: Options) -> None:
   """Raises if a run cannot have its name."""
   check_run_name(run_name)
+  if not options.log_root:
+    raise ValueError('--log_root= is empty: expected a folder, such as ./logs.')
   folder = pathlib.Path(options.log_root, run_name)
   if not options.resume and is_run(folder):
     raise FileExistsError(

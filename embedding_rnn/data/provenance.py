@@ -166,7 +166,6 @@ def _data_digest(notes: dataset.NoteDataset) -> str:
     digest.update(f'{array.dtype.str} {array.shape}'.encode())
     size = max(1, _CHUNK_BYTES // max(1, array[0].nbytes))
     for start in range(0, len(array), size):
-      part = np.ascontiguousarray(array[start : start + size])
-      digest.update(part.data)
+      digest.update(np.ascontiguousarray(array[start : start + size]).data)
       arrays.release(array)
   return digest.hexdigest()
