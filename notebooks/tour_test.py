@@ -13,22 +13,38 @@ import soundfile
 import embedding_rnn
 
 _PATH = pathlib.Path(__file__).with_name('tour.ipynb')
-_AUDIO = re.compile(r'<audio.*?data:audio/wav;base64,([^"]+)"', re.DOTALL)
+_AUDIO = re.compile(
+  r'<audio.*?data:audio/(?:flac|wav);base64,([^"]+)"', re.DOTALL
+)
+# Players under the cells, by what is in these.
+_PLAYERS = {
+  "note = run.sample('C4'": 1,
+  'wishes = [': 4,
+  'made = run.reconstruct(': 6,
+  'instrument.render(': 1,
+  'latents.interpolate(': 5,
+  'outline = ': 1,
+}
 _PROBE = """
 import json
 print(json.dumps({
-  'sizes': [int(hps.rnn_size), int(run.model.hps.rnn_size)],
-  'step': run.step,
-  'costs': run.costs['test'],
-  'latents': z.shape,
+  'step': small.step,
+  'costs': small.costs['test'],
+  'latents': test_z.shape,
   'lengths': np.linalg.norm(path, axis=1).tolist(),
-  'ends': np.abs(path[[0, -1]] - ends).max().item(),
-  'error': errors.mean().item(),
+  'ends': np.abs(path[[0, -1]] - z[:2]).max().item(),
+  'error': np.square(originals - made).mean().item(),
   'error_of_others': np.square(
-    originals - np.roll(reconstructions, 1, axis=0)
+    originals - np.roll(made, 1, axis=0)
   ).mean().item(),
 }))
 """
+
+
+@pytest.fixture(scope='module')
+def kept():
+  """The notebook as it is kept."""
+  return nbformat.read(_PATH, as_version=4)
 
 
 @pytest.fixture(scope='module')
@@ -69,51 +85,43 @@ def code_cells(notebook, word):
   return [cell for cell in cells if word in cell.source]
 
 
-def test_is_kept_without_outputs():
-  notebook = nbformat.read(_PATH, as_version=4)
-  nbformat.validate(notebook)
-  assert all(
-    not cell.outputs and cell.execution_count is None
-    for cell in code_cells(notebook, '')
-  )
-
-
-@pytest.mark.slow
-def test_sounds_as_it_says(executed):
-  expected = {
-    "for family in ('string', 'mallet')": 2,
-    'run.reconstruct(': 6,
-    'run.sample(new_pitches': 3,
-    'run.sample(scale': 1,
-    'latents.interpolate(': 5,
-  }
-  for source, number in expected.items():
-    (cell,) = code_cells(executed, source)
+def expect_sounds_and_figures(notebook):
+  for source, number in _PLAYERS.items():
+    (cell,) = code_cells(notebook, source)
     players = sounds(cell)
-    assert len(players) == number
+    assert len(players) == number, source
     for audio, sample_rate in players:
-      assert (len(audio), sample_rate) == (64000, 16000)
-      assert np.abs(audio).max() == pytest.approx(1, abs=0.01)
+      assert sample_rate == 16000 and 40000 < len(audio) <= 80000
+      assert 0.05 < np.abs(audio).max() <= 1
       assert np.sqrt(np.mean(audio**2)) > 0.01
+  cells = code_cells(notebook, 'figure = ') + code_cells(notebook, 'figure, ax')
+  assert [len(outputs(cell, 'image/png')) for cell in cells] == [1, 1, 1]
+
+
+def test_can_be_looked_at_without_being_run(kept):
+  nbformat.validate(kept)
+  assert _PATH.stat().st_size < 3e6
+  expect_sounds_and_figures(kept)
+  for cell in code_cells(kept, ''):
+    kinds = {output.output_type for output in cell.outputs}
+    assert kinds <= {'display_data', 'execute_result'}, cell.source
+  assert '/home' not in _PATH.read_text() and '/work' not in _PATH.read_text()
 
 
 @pytest.mark.slow
-def test_shows_its_figures(executed):
-  cells = code_cells(executed, 'figures.') + code_cells(executed, 'plt.sub')
-  pictures = [outputs(cell, 'image/png') for cell in cells]
-  assert [len(some) for some in pictures] == [1, 1, 1, 1]
+def test_sounds_and_shows_its_figures(executed):
+  expect_sounds_and_figures(executed)
 
 
 @pytest.mark.slow
-def test_trains_encodes_and_interpolates(executed):
+def test_reconstructs_interpolates_and_trains(executed):
   found = json.loads(executed.cells[-1].outputs[0].text)
-  assert found['sizes'] == [64, 64]
-  assert found['step'] == 300
-  assert np.isfinite(list(found['costs'].values())).all()
   # A reconstruction is nearer to its own note than to another.
-  assert found['error'] < 0.9 * found['error_of_others']
+  assert found['error'] < 0.5 * found['error_of_others']
   assert found['latents'][1] == 32
   assert found['ends'] < 1e-5
   # A turn: the length changes evenly.
   steps = np.diff(found['lengths'])
   np.testing.assert_allclose(steps, steps.mean(), atol=1e-4)
+  assert found['step'] == 200
+  assert np.isfinite(list(found['costs'].values())).all()
