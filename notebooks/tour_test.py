@@ -94,7 +94,7 @@ def expect_sounds_and_figures(notebook):
       assert sample_rate == 16000 and 40000 < len(audio) <= 80000
       assert 0.05 < np.abs(audio).max() <= 1
       assert np.sqrt(np.mean(audio**2)) > 0.01
-  cells = code_cells(notebook, 'figure = ') + code_cells(notebook, 'figure, ax')
+  cells = code_cells(notebook, 'run.plot(') + code_cells(notebook, 'figure, ax')
   assert [len(outputs(cell, 'image/png')) for cell in cells] == [1, 1, 1]
 
 
