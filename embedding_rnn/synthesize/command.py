@@ -37,7 +37,7 @@ def define_flags() -> None:
     'output_dir',
     None,
     'Folder to write to; default: run_dir/synthesis, or synthesis_2 and so on, '
-    'one for each setting; with --pretrained '
+    'one for each setting; with --pretrained in '
     f'./{checkpoints.PRETRAINED}.',
   )
   flags.DEFINE_bool(
@@ -72,9 +72,9 @@ def main(argv: list[str]) -> None:
   run = load_run(run_dir, args.hparam)
   dataset = run.open_dataset(args.data_dir)
   config = config.completed(run)
-  output_dir = args.output_dir or checkpoints.PRETRAINED
-  if args.run_dir and not args.output_dir:
-    output_dir = synthesis.choose_output_dir(args.run_dir, config)
+  output_dir = args.output_dir or synthesis.choose_output_dir(
+    args.run_dir or checkpoints.PRETRAINED, config
+  )
   summary = synthesis.synthesize(
     run,
     dataset,
