@@ -6,6 +6,7 @@ frames before it. Frames are in the model's format (see `transforms`): `[B, T,
 W]`, and a training batch is `[B, T + 1, W]`, a zero frame before the note.
 """
 
+import html
 from typing import Any, NamedTuple
 
 import keras
@@ -24,6 +25,7 @@ from embedding_rnn.model.schedules import (
   kl_weight_at,
   make_optimizer,
 )
+from embedding_rnn.utils import cli
 
 __all__ = [
   'Costs',
@@ -85,6 +87,9 @@ class Costs(NamedTuple):
   def __repr__(self):
     values = (f'{k}={_shown(v)}' for k, v in self._asdict().items())
     return f'Costs({", ".join(values)})'
+
+  def _repr_html_(self):
+    return cli.html_table([{k: _shown(v) for k, v in self._asdict().items()}])
 
 
 class Model(keras.Model):
@@ -626,6 +631,9 @@ class Model(keras.Model):
     shown = ('model', 'rnn_size', 'z_size')
     values = ', '.join(f'{name}={self.hps.get(name)}' for name in shown)
     return f'<Model {self.name}: {values}, {self.count_params():,} weights>'
+
+  def _repr_html_(self):
+    return f'<p>{html.escape(repr(self))}</p>{self.hps._repr_html_()}'
 
 
 def _linear(width, size, name):

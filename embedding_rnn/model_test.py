@@ -244,6 +244,8 @@ def test_models_and_costs_show_themselves(model):
   assert f'rnn_size=8, z_size=3, {number:,} weights' in repr(model)
   costs = model.compute_costs(*make_batch())
   assert repr(costs).startswith(f'Costs(cost={costs.cost.numpy():.4g}, r_cost=')
+  assert f'{costs.cost.numpy():.4g}' in costs._repr_html_()
+  assert 'weights&gt;' in model._repr_html_()
 
   @tf.function
   def in_a_graph(batch, pitches):

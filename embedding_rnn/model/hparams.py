@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from embedding_rnn.model import hparams_parsing
-from embedding_rnn.utils import memory
+from embedding_rnn.utils import cli, memory
 
 
 class UnknownHyperparameterError(AttributeError, KeyError, ValueError):
@@ -241,6 +241,16 @@ class HParams:
     others = [(k, v) for k, v in values.items() if v != defaults[k]]
     text = ','.join(f'{name}={value}' for name, value in others)
     return 'default_hps()' + (f'.parse({text!r})' if text else '')
+
+  def _repr_html_(self) -> str:
+    """For notebooks, a table of all that differs from `default_hps()`."""
+    defaults = {h.name: h.default for h in HYPERPARAMETERS}
+    rows: list[dict[str, object]] = [
+      {'name': name, 'value': repr(value), 'default': repr(defaults.get(name))}
+      for name, value in self.values().items()
+      if value != defaults.get(name)
+    ]
+    return cli.html_table(rows) if rows else '<code>default_hps()</code>'
 
   def _fail_unknown(self, name: str, text: str | None = None) -> NoReturn:
     near = difflib.get_close_matches(str(name), self._types, n=1)

@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 import pickle
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
@@ -340,6 +341,15 @@ def test_repr_makes_the_same_again():
   assert len(repr(hps)) < 80
   names = {'default_hps': hparams.default_hps}
   assert eval(repr(hps), names) == hps
+  page = xml.etree.ElementTree.fromstring(hps._repr_html_())
+  cells = [[cell.text for cell in row] for row in page][1:]
+  shown = {name: (value, default) for name, value, default in cells}
+  assert {name: value for name, (value, _) in shown.items()} == {
+    name: repr(value)
+    for name, value in hps.values().items()
+    if value != hparams.default_hps().get(name)
+  }
+  assert hparams.default_hps()._repr_html_() == '<code>default_hps()</code>'
 
 
 def test_declarations():
