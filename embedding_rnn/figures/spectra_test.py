@@ -26,7 +26,7 @@ def test_a_picture_of_a_tone_has_its_level_in_the_row_of_its_pitch():
   level_db = figures.log_spectrogram_db(tone)
   assert picture.shape == (*level_db.shape, 3) and picture.dtype == np.uint8
   row, column = np.unravel_index(level_db.argmax(), level_db.shape)
-  brightest = matplotlib.colormaps['viridis'](1.0, bytes=True)[:3]
-  darkest = matplotlib.colormaps['viridis'](0.0, bytes=True)[:3]
+  brightest = matplotlib.colormaps['PuBuGn'](1.0, bytes=True)[:3]
+  darkest = matplotlib.colormaps['PuBuGn'](0.0, bytes=True)[:3]
   np.testing.assert_array_equal(picture[239 - row, column], brightest)
   np.testing.assert_array_equal(picture[0, 30], darkest)

@@ -342,7 +342,7 @@ def test_as_a_command(server, tmp_path):
   output_dir = f'--output_dir={tmp_path}'
   fetched = run_command('fetch', f'--url={server.url}', output_dir)
   assert fetched.returncode == 0, fetched.stderr
-  assert f'--nsynth_checkpoint_path={tmp_path}/wavenet-ckpt' in fetched.stderr
+  assert f'--nsynth_checkpoint_path={tmp_path}/wavenet-ckpt' in fetched.stdout
   checksums = json.loads((tmp_path / fetch.CHECKSUMS).read_text())
   assert list(checksums) == [server.url]
   failed = run_command('fetch', '--url=http://127.0.0.1:1/a.tar', output_dir)

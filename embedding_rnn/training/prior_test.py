@@ -180,7 +180,7 @@ def test_few_notes_or_latents_that_say_nothing(num_notes):
   z, families, pitches, velocities = (x[:num_notes] for x in make_latents())
   for latents in (z, np.zeros_like(z)):
     fitted = LatentPrior.fit(latents, families, pitches, velocities)
-    assert len(fitted.means) == max(1, num_notes // 64)
+    assert len(fitted.means) == max(1, num_notes // 256)
     normal, uniform = draws(num_notes)
     made = fitted.sample(normal, uniform, pitches, families, velocities)
     assert np.isfinite(made).all()

@@ -44,7 +44,7 @@ def test_programs_stay_on_one_side_in_all_soundfonts(soundfont, tmp_path):
   copy.symlink_to(soundfont)
   made = make_notes.make_collection([soundfont, str(copy)], plan)
   alone = make_notes.make_collection([soundfont], plan)
-  half = len(plan)
+  half = len(alone.frames)  # some keys are silent
   np.testing.assert_array_equal(made.frames[:half], alone.frames)
   np.testing.assert_array_equal(made.frames[half:], alone.frames)
   np.testing.assert_array_equal(made.split, np.tile(alone.split, 2))
