@@ -239,11 +239,9 @@ def _batch_that_fits(options: Options) -> dict[str, Any]:
   from embedding_rnn.data.dataset import open_dataset
   from embedding_rnn.training.training import SPLIT_SEED
 
-  dataset = open_dataset(
-    folder, hps.copy().override_from_dict({'batch_size': 1}), SPLIT_SEED
-  )
+  dataset = open_dataset(folder, hps, SPLIT_SEED, to_train=False)
   number = len(dataset.rows['train'])
-  return {'batch_size': number} if number < hps.batch_size else {}
+  return {'batch_size': number} if 0 < number < hps.batch_size else {}
 
 
 def launch(

@@ -23,6 +23,7 @@ from absl import app, flags
 
 from embedding_rnn.audio import pitches
 from embedding_rnn.instrument import options
+from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import cli, files
 
 # TensorFlow takes seconds to import; bad flags should not wait for it.
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> None:
   args = flags.FLAGS
   if not args.output_dir:
     raise ValueError('Set --output_dir to the folder to write.')
-  options.check_flags(args)
+  checkpoints.choose_folder(args.run_dir, args.pretrained)
   if len(args.keys) != 2:
     raise ValueError(f'--keys={",".join(args.keys)}: expected two, as A1,C7.')
   low, high = map(pitches.parse_pitch, args.keys)

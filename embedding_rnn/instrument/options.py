@@ -23,27 +23,20 @@ def define_flags() -> None:
   flags.DEFINE_integer('seed', 0, 'Another one gives other instruments.', 0)
 
 
-def check_flags(args: Any) -> None:
-  """Raises ValueError unless one run is named."""
-  if args.pretrained == (args.run_dir is not None):
-    raise ValueError(
-      'Set either --run_dir to the folder of a trained run, or --pretrained.'
-    )
-
-
 def open_run(args: Any) -> tuple[Run, Codec]:
   """The run that the flags name, and the codec of its notes.
 
   Raises:
     FileNotFoundError: if there is no such run.
-    ValueError: if its notes cannot be heard without a checkpoint.
+    ValueError: unless one run is named, or if its notes cannot be heard
+      without a checkpoint.
   """
-  if not args.pretrained:
-    checkpoints.expect_run(args.run_dir)
+  folder = checkpoints.choose_folder(args.run_dir, args.pretrained)
+  checkpoints.expect_run(folder)
   from embedding_rnn.nsynth.codec import codec_of_data
-  from embedding_rnn.training.trained_run import load_pretrained, load_run
+  from embedding_rnn.training.trained_run import load_run
 
-  run = load_pretrained() if args.pretrained else load_run(args.run_dir)
+  run = load_run(folder)
   codec = codec_of_data(run.info, run.hps.seq_width)
   if codec is None:
     raise ValueError(

@@ -20,6 +20,7 @@ from typing import Any
 from absl import app, flags
 
 from embedding_rnn.instrument import midi, options, playing
+from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import cli
 
 _SAMPLE_RATES = (8_000, 192_000)  # Hz
@@ -84,7 +85,7 @@ def _check_flags(args: Any) -> None:
     raise ValueError(
       'Set --midi to the song, and --output to the file to write.'
     )
-  options.check_flags(args)
+  checkpoints.choose_folder(args.run_dir, args.pretrained)
   low, high = _SAMPLE_RATES
   if args.sample_rate is not None and not low <= args.sample_rate <= high:
     raise ValueError(

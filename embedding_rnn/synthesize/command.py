@@ -59,12 +59,8 @@ def main(argv: list[str]) -> None:
   """The command: writes notes of --run_dir and shows what was measured."""
   del argv
   args = flags.FLAGS
-  if args.pretrained == (args.run_dir is not None):
-    raise ValueError(
-      'Set either --run_dir to the folder of a trained run, or --pretrained.'
-    )
+  run_dir = checkpoints.choose_folder(args.run_dir, args.pretrained)
   config = dataclass_flags.read(SynthesisConfig)
-  run_dir = args.run_dir or checkpoints.PRETRAINED_FOLDER
   checkpoints.expect_run(run_dir)
   from embedding_rnn.synthesize import page, synthesis
   from embedding_rnn.training.trained_run import load_run

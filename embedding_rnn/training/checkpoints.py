@@ -112,6 +112,24 @@ def expect_run(folder: str | os.PathLike[str]) -> pathlib.Path:
   return folder
 
 
+def folder_of(path: str | os.PathLike[str]) -> pathlib.Path:
+  """The folder of a run to start from; of 'pretrained', that in the package."""
+  return PRETRAINED_FOLDER if path == PRETRAINED else pathlib.Path(path)
+
+
+def choose_folder(run_dir: str | None, pretrained: bool) -> pathlib.Path:
+  """The run that a command's --run_dir or --pretrained names.
+
+  Raises:
+    ValueError: unless it is one of the two.
+  """
+  if pretrained == (run_dir is not None):
+    raise ValueError(
+      'Set either --run_dir to the folder of a trained run, or --pretrained.'
+    )
+  return PRETRAINED_FOLDER if run_dir is None else pathlib.Path(run_dir)
+
+
 def absolute_path(path: str | os.PathLike[str] | None) -> str | None:
   """That of a checkpoint to start from; 'pretrained' and None stay."""
   return path if path in (None, PRETRAINED) else os.path.abspath(path)

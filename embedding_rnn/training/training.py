@@ -36,7 +36,7 @@ from embedding_rnn.training.objective import Batch, Objective
 from embedding_rnn.training.prior import compiled_encode, fit_prior
 from embedding_rnn.training.progress import expect_same_run
 from embedding_rnn.training.task import TrainingTask, check_run_seed, run_task
-from embedding_rnn.training.trained_run import Run, load_pretrained, load_run
+from embedding_rnn.training.trained_run import Run, load_run
 from embedding_rnn.utils import settings
 
 SPLIT_SEED = 0  # the same for all runs, so that their costs compare
@@ -302,11 +302,9 @@ def find_start(path: str | None) -> RunFiles | None:
   Args:
     path: as `train` takes it.
   """
-  if path == checkpoints.PRETRAINED:
-    return checkpoints.read_run(checkpoints.PRETRAINED_FOLDER)
-  if path is not None and checkpoints.is_run(path):
-    return checkpoints.read_run(path)
-  return None
+  if path is None or not checkpoints.is_run(checkpoints.folder_of(path)):
+    return None
+  return checkpoints.read_run(checkpoints.folder_of(path))
 
 
 def _initial_model(hps, seed, checkpoint_path, precision='float32'):
@@ -315,8 +313,7 @@ def _initial_model(hps, seed, checkpoint_path, precision='float32'):
   if checkpoint_path is None:
     return model
   if find_start(checkpoint_path):
-    is_pretrained = checkpoint_path == checkpoints.PRETRAINED
-    other = load_pretrained() if is_pretrained else load_run(checkpoint_path)
+    other = load_run(checkpoints.folder_of(checkpoint_path))
     weights = checkpoints.weights_of(other.model)
     checkpoints.assign_weights(model, weights, other.folder)
   else:
