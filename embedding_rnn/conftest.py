@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import time
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from absl import flags
+from selenium import webdriver
 
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.data import notes, provenance, writing
@@ -197,3 +199,35 @@ def parse_flags():
   for name in set(flags.FLAGS) - before:
     delattr(flags.FLAGS, name)
   flags.FLAGS.unparse_flags()
+
+
+@pytest.fixture(scope='module')
+def chromium(tmp_path_factory):
+  """Chromium, without a window and a network."""
+  program, driver_program = map(shutil.which, ('chromium', 'chromedriver'))
+  if not program or not driver_program:
+    pytest.skip('needs chromium and chromedriver (Debian: chromium-driver)')
+  options = webdriver.ChromeOptions()
+  options.binary_location = program
+  for argument in (
+    'autoplay-policy=no-user-gesture-required',
+    'disable-background-networking',
+    'disable-component-update',
+    'disable-gpu',
+    'disable-quic',
+    'disable-sync',
+    'force-prefers-reduced-motion',
+    'headless',
+    'mute-audio',
+    'no-first-run',
+    'no-sandbox',  # which root cannot have
+    f'user-data-dir={tmp_path_factory.mktemp("chromium")}',
+    'window-size=1400,1000',
+  ):
+    options.add_argument(f'--{argument}')
+  options.set_capability(
+    'goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'}
+  )
+  service = webdriver.ChromeService(driver_program)
+  with webdriver.Chrome(options, service) as driver:
+    yield driver

@@ -1,7 +1,5 @@
 """The page of an instrument, played in Chromium."""
 
-import shutil
-
 import numpy as np
 import pytest
 from selenium import webdriver
@@ -12,7 +10,6 @@ from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.instrument import pack, page
 from embedding_rnn.instrument.conftest import OneNote
 
-_CHROMIUM, _DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
 # Milliseconds from a call that plays a key until there is sound.
 _LATENCY = """
 const done = arguments[0], begun = performance.now();
@@ -40,26 +37,13 @@ def path(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def browser(path):
-  if not _CHROMIUM or not _DRIVER:
-    pytest.skip('needs chromium and chromedriver (Debian: chromium-driver)')
-  options = webdriver.ChromeOptions()
-  options.binary_location = _CHROMIUM
-  for argument in (
-    'autoplay-policy=no-user-gesture-required',
-    'headless=new',
-    'no-sandbox',  # which root cannot have
-    'window-size=1400,1000',
-  ):
-    options.add_argument(f'--{argument}')
-  options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
-  service = webdriver.ChromeService(_DRIVER)
-  with webdriver.Chrome(options, service) as driver:
-    driver.get(path.as_uri())
-    WebDriverWait(driver, 60).until(
-      lambda d: d.execute_script('return document.body.dataset.ready')
-    )
-    yield driver
+def browser(chromium, path):
+  """Chromium with the page, its sounds decoded."""
+  chromium.get(path.as_uri())
+  WebDriverWait(chromium, 60).until(
+    lambda d: d.execute_script('return document.body.dataset.ready')
+  )
+  return chromium
 
 
 def sounding(browser):

@@ -2,7 +2,6 @@ import base64
 import io
 import json
 import re
-import shutil
 import urllib.parse
 
 import matplotlib.image
@@ -17,7 +16,6 @@ from selenium.webdriver.support.wait import WebDriverWait
 from embedding_rnn.synthesize import page
 from embedding_rnn.utils import cli
 
-_CHROMIUM, _DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
 _HOSTILE = '</h4><script>alert(1)</script> "A" & \'B\' ${x} $title é#?%20'
 _COMMAND = f"synthesize.py --seed=1 --title='{_HOSTILE}'"
 _HOSTILE_FILE = 'a <b> "c" & \'d\' é#1?x=%20;:.'
@@ -98,37 +96,6 @@ def shown(tmp_path_factory):
   )
   summary['overviews'] = {_HOSTILE: hostile['figures']['spectrogram']}
   return page.write(folder, summary, _COMMAND, _METRICS, _HOSTILE), summary
-
-
-@pytest.fixture(scope='module')
-def chromium(tmp_path_factory):
-  """Chromium, without a window and a network."""
-  if not _CHROMIUM or not _DRIVER:
-    pytest.skip('needs chromium and chromedriver (Debian: chromium-driver)')
-  options = webdriver.ChromeOptions()
-  options.binary_location = _CHROMIUM
-  for argument in (
-    'autoplay-policy=no-user-gesture-required',
-    'disable-background-networking',
-    'disable-component-update',
-    'disable-gpu',
-    'disable-quic',
-    'disable-sync',
-    'force-prefers-reduced-motion',
-    'headless',
-    'mute-audio',
-    'no-first-run',
-    'no-sandbox',  # which root cannot have
-    f'user-data-dir={tmp_path_factory.mktemp("chromium")}',
-    'window-size=1400,1000',
-  ):
-    options.add_argument(f'--{argument}')
-  options.set_capability(
-    'goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'}
-  )
-  service = webdriver.ChromeService(_DRIVER)
-  with webdriver.Chrome(options, service) as driver:
-    yield driver
 
 
 @pytest.fixture
