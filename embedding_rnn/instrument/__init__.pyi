@@ -1,3 +1,4 @@
+from .choosing import choose_voice as choose_voice
 from .midi import PlayedNote as PlayedNote
 from .midi import Song as Song
 from .midi import read_song as read_song

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:  # else, TensorFlow would be imported
+  from embedding_rnn.training.prior import LatentPrior
   from embedding_rnn.training.trained_run import Run
 
 VELOCITIES = (25, 50, 75, 100, 127)  # NSynth's, which runs are trained on
@@ -27,25 +28,31 @@ class Voice:
 
   Args:
     run: with a prior and a codec.
-    family: of the instrument; None for any.
-    seed: of the draw.
+    family: of the instrument; for None, one is drawn by the seed.
+    seed: of the draws.
+    draw: which of them.
+
+  Attributes:
+    family: of the instrument; None if the run knows of none.
 
   Raises:
     ValueError: for a run without a prior or a family that it does not know.
   """
 
-  def __init__(self, run: Run, family: str | None = None, seed: int = 0):
+  def __init__(
+    self, run: Run, family: str | None = None, seed: int = 0, draw: int = 0
+  ):
     if run.prior is None:
       raise ValueError(
         f"The run at '{run.folder}' has no prior to draw instruments from; "
         'train it with this version, or take --pretrained.'
       )
     run.prior.check_families([family])
-    self._run, self._prior, self._family = run, run.prior, family
-    self._normal = run.draw_latents(1, seed=seed)
-    key = np.array([seed % 2**64, 0], np.uint64)
-    random = np.random.RandomState(np.random.Philox(key=key))
+    self._run, self._prior = run, run.prior
+    self.family = family or _draw_family(run.prior, seed)
+    random = _random(seed, draw + 1)
     self._uniform = random.random_sample((1, 2))
+    self._normal = random.standard_normal((1, run.hps.z_size))
 
   def latents(
     self, pitches: npt.ArrayLike, velocities: npt.ArrayLike
@@ -56,7 +63,7 @@ class Voice:
       np.repeat(self._normal, number, axis=0),
       np.repeat(self._uniform, number, axis=0),
       np.asarray(pitches, int),
-      None if self._family is None else [self._family] * number,
+      None if self.family is None else [self.family] * number,
       np.asarray(velocities, int),
     )
 
@@ -85,19 +92,50 @@ class Voice:
   def _layer(
     self, pitches: npt.ArrayLike, velocities: np.ndarray
   ) -> np.ndarray:
-    # A sampler is compiled for one number of notes only.
-    number = len(np.asarray(pitches))
-    padding = 0, -number % _NOTES_AT_ONCE
-    keys, layers = (
-      np.pad(np.asarray(x, int), padding, 'edge') for x in (pitches, velocities)
-    )
-    return self._run.sample(
-      keys,
-      self.latents(keys, layers),
-      velocity=layers,
-      greedy='mean',
-      batch_size=_NOTES_AT_ONCE,
-    )[:number]
+    z = self.latents(pitches, velocities)
+    return sample_notes(self._run, pitches, velocities, z)
+
+
+def sample_notes(
+  run: Run, pitches: npt.ArrayLike, velocities: npt.ArrayLike, z: np.ndarray
+) -> np.ndarray:
+  """Notes of a run without chance: the means of its mixtures.
+
+  Args:
+    run: what makes them.
+    pitches: MIDI numbers `[N]`.
+    velocities: MIDI numbers `[N]`.
+    z: latents `[N, Z]`.
+
+  Returns:
+    Frames `[N, T, W]`.
+  """
+  # A sampler is compiled for one number of notes only.
+  number = len(z)
+  padding = -number % _NOTES_AT_ONCE
+  keys, layers = (
+    np.pad(np.asarray(x, int), (0, padding), 'edge')
+    for x in (pitches, velocities)
+  )
+  return run.sample(
+    keys,
+    np.pad(z, ((0, padding), (0, 0)), 'edge'),
+    velocity=layers,
+    greedy='mean',
+    batch_size=_NOTES_AT_ONCE,
+  )[:number]
+
+
+def _draw_family(prior: LatentPrior, seed: int) -> str | None:
+  """One for the whole keyboard, as likely as there are notes of it."""
+  counts = prior.counts.sum(axis=1)
+  place = _random(seed, 0).choice(len(counts), p=counts / counts.sum())
+  return prior.families[place] or None
+
+
+def _random(seed: int, stream: int) -> np.random.RandomState:
+  key = np.array([seed % 2**64, stream], np.uint64)
+  return np.random.RandomState(np.random.Philox(key=key))
 
 
 def with_length(frames: np.ndarray, num_held: int) -> np.ndarray:
