@@ -18,6 +18,8 @@ FADE_SECONDS = 0.003
 
 _BLOCK_SECONDS = 0.4  # that loudness is the mean of
 _OVERSAMPLING = 4  # of true peaks, as in ITU-R BS.1770-4
+_SAMPLES_AT_ONCE = 2**20  # of long sounds, so that little memory is needed
+_MARGIN = 16  # samples, more than the oversampling filter reaches
 
 
 def loudness_lufs(audio: np.ndarray, sample_rate: int) -> float:
@@ -49,8 +51,15 @@ def true_peak_dbfs(audio: np.ndarray) -> float:
   """
   if not np.any(audio):
     return -np.inf
-  between = scipy.signal.resample_poly(audio, _OVERSAMPLING, 1)
-  peak = max(np.abs(audio).max(), np.abs(between).max())
+  peak = float(np.abs(audio).max())
+  for start in range(0, len(audio), _SAMPLES_AT_ONCE):
+    end = start + _SAMPLES_AT_ONCE + _MARGIN
+    piece = audio[max(0, start - _MARGIN) : end]
+    between = scipy.signal.resample_poly(piece, _OVERSAMPLING, 1)
+    # What the margins lack of the sound makes their own ends ring.
+    first = _OVERSAMPLING * min(start, _MARGIN)
+    last = first + _OVERSAMPLING * _SAMPLES_AT_ONCE
+    peak = max(peak, float(np.abs(between[first:last]).max()))
   return 20.0 * float(np.log10(peak))
 
 

@@ -44,6 +44,17 @@ def test_true_peak_lies_between_samples():
   assert levels.true_peak_dbfs(tone) == pytest.approx(0, abs=0.1)
 
 
+def test_a_long_sound_is_looked_at_in_pieces(monkeypatch):
+  tone = sine(RATE / 4, 1.0, phase=np.pi / 4)
+  tone *= np.linspace(0.2, 1, RATE)  # the crest is in the last piece
+  whole = levels.true_peak_dbfs(tone)
+  monkeypatch.setattr(levels, '_SAMPLES_AT_ONCE', 999)
+  assert levels.true_peak_dbfs(tone) == pytest.approx(whole, abs=1e-6)
+  # Where pieces meet, there are no edges.
+  steady = sine(RATE / 4, 1.0, phase=np.pi / 4) * signal.windows.hann(RATE)
+  assert levels.true_peak_dbfs(steady) == pytest.approx(0, abs=0.1)
+
+
 def test_one_gain_for_a_group():
   reference = sine(997, amplitude=0.01)
   gain = levels.listening_gain_db(reference, [reference], RATE)

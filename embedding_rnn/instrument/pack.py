@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from embedding_rnn.audio import levels
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.audio.pitches import pitch_name
 from embedding_rnn.instrument import loops
@@ -22,7 +23,6 @@ from embedding_rnn.utils.wav import write_wav
 
 LAYERS = (50, 100, 127)  # velocities that notes are made at
 PRESET = 'preset.json'
-_PEAK = 10 ** (-1 / 20)  # of full scale, of the loudest note
 _RELEASE_SECONDS = 0.3
 _FADE_SECONDS = 0.01
 
@@ -97,6 +97,9 @@ def write_pack(
 ) -> None:
   """Writes NAME.sfz, the .wav files it names, and preset.json.
 
+  Notes keep their levels beside each other, so the true peak of the loudest one
+  is brought to `levels.MAX_PEAK_DBFS`.
+
   Args:
     folder: to write to, which is there.
     name: of the instrument.
@@ -107,15 +110,16 @@ def write_pack(
   Raises:
     OSError: if it cannot be written.
   """
-  peak = max(float(np.abs(sample.audio).max()) for sample in samples)
-  gain = _PEAK / peak if peak > 0 else 1.0
+  peaks_db = [levels.true_peak_dbfs(sample.audio) for sample in samples]
+  gain_db = levels.MAX_PEAK_DBFS - max(peaks_db)
+  gain = 10 ** (gain_db / 20) if np.isfinite(gain_db) else 1.0
   (folder / 'samples').mkdir()
   for sample in samples:
     path = folder / 'samples' / _file_name(sample)
-    write_wav(path, gain * sample.audio, sample_rate)
+    write_wav(path, np.float32(gain) * sample.audio, sample_rate)
   files.write_text(folder / f'{name}.sfz', _sfz(samples))
-  gain_db = round(20 * float(np.log10(gain)), 2)
-  files.write_json(folder / PRESET, preset | {'gain_db': gain_db})
+  applied_db = round(20 * float(np.log10(gain)), 2)
+  files.write_json(folder / PRESET, preset | {'gain_db': applied_db})
 
 
 def _file_name(sample: Sample) -> str:

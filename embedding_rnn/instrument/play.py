@@ -62,13 +62,13 @@ def main(argv: list[str]) -> None:
       f'{len(song.parts)} parts: {", ".join(song.parts)}.'
     )
   # Reading the song should not wait for TensorFlow.
-  from embedding_rnn.instrument.voice import Voice
+  from embedding_rnn.instrument.choosing import choose_voice
   from embedding_rnn.utils.wav import write_wav
 
   run, codec = options.open_run(args)
   families = itertools.cycle(args.like or [None])
   voices = [
-    Voice(run, family, args.seed + part)
+    choose_voice(run, family, args.seed + part)
     for part, family in zip(range(len(song.parts)), families, strict=False)
   ]
   audio = playing.render(song, voices, codec, args.sample_rate)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import librosa
 import numpy as np
 
+from embedding_rnn.audio import levels
 from embedding_rnn.audio.codec import Codec
 from embedding_rnn.audio.pitches import pitch_name
 from embedding_rnn.instrument.midi import PlayedNote, Song
@@ -21,7 +22,6 @@ from embedding_rnn.instrument.voice import (
 from embedding_rnn.utils import cli
 
 _NOTES_AT_ONCE = 64
-_PEAK = 10 ** (-1 / 20)  # of full scale
 
 
 def check_pitches(song: Song) -> None:
@@ -50,7 +50,8 @@ def render(
   """Plays a song.
 
   Notes that are alike are made once. Memory is that of the song's audio and of
-  some notes.
+  some notes. The song is brought to `levels.LOUDNESS_LUFS`, and to less where
+  its true peak would be above `levels.MAX_PEAK_DBFS`.
 
   Args:
     song: what to play.
@@ -59,7 +60,7 @@ def render(
     sample_rate: of the result, in Hz; the codec's if None.
 
   Returns:
-    float32 `[samples]`, its peak at -1 dB of full scale.
+    float32 `[samples]`.
 
   Raises:
     ValueError: for notes that no run has learnt.
@@ -85,12 +86,14 @@ def render(
           for played in alike[kind]:
             _add(audio, sound, round(played.start_s * rate))
           bar.update(len(alike[kind]))
-  if sample_rate not in (None, rate):
+  if sample_rate is not None and sample_rate != rate:
     audio = librosa.resample(
       audio, orig_sr=rate, target_sr=sample_rate, res_type='soxr_hq'
     )
-  peak = float(np.abs(audio).max())
-  return audio * np.float32(_PEAK / peak) if peak > 0 else audio
+    rate = sample_rate
+  gain_db = levels.listening_gain_db(audio, [audio], rate)
+  audio *= np.float32(10 ** (gain_db / 20))
+  return audio
 
 
 def _alike(
