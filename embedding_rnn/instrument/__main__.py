@@ -10,7 +10,9 @@ index.html is a keyboard with a pad that blends four sounds: of the families in
 --like, begun again if there are fewer, each another one. It needs no network.
 The .sfz file has the first of the four for samplers, with the .wav files that
 it names: every third key at three velocities. Notes that are steady are held by
-loops. preset.json says how the same instrument is made again.
+loops. preset.json says how the same instrument is made again, and how well its
+notes belong together: of many draws, the one is taken of which levels and
+brightness rise with velocity most often.
 """
 
 from __future__ import annotations
@@ -67,8 +69,7 @@ def main(argv: list[str]) -> None:
     raise FileExistsError(
       f"'{folder}' is not empty; choose another --output_dir."
     )
-  from embedding_rnn.instrument import pack, page
-  from embedding_rnn.instrument.voice import Voice
+  from embedding_rnn.instrument import choosing, pack, page
 
   keys = pack.choose_keys(low, high)
   page_keys = pack.choose_keys(low, high, _PAGE_STEP)
@@ -80,7 +81,10 @@ def main(argv: list[str]) -> None:
   families = list(
     itertools.islice(itertools.cycle(args.like or [None]), page.NUM_CORNERS)
   )
-  voices = [Voice(run, x, args.seed + i) for i, x in enumerate(families)]
+  voices = [
+    choosing.choose_voice(run, family, args.seed + i)
+    for i, family in enumerate(families)
+  ]
   samples = list(
     pack.make_samples(voices[0], codec, keys, with_loops=args.loop)
   )
@@ -95,8 +99,11 @@ def main(argv: list[str]) -> None:
   preset = {
     'run': pathlib.Path(run.folder).name,
     'step': run.step,
-    'families': families,
+    'families': [voice.family for voice in voices],
     'seed': args.seed,
+    'coherence': [
+      choosing.measure_voices(run, [voice])[0]._asdict() for voice in voices
+    ],
     'keys': keys,
     'velocities': list(pack.LAYERS),
     'latents': _latents(voices[0], keys, pack.LAYERS),

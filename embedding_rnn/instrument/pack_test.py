@@ -10,10 +10,10 @@ import pytest
 import soundfile
 
 from embedding_rnn import instrument
-from embedding_rnn.audio import metrics
+from embedding_rnn.audio import levels, metrics
 from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.instrument import __main__ as command
-from embedding_rnn.instrument import pack
+from embedding_rnn.instrument import choosing, pack
 from embedding_rnn.instrument.conftest import OneNote
 from embedding_rnn.instrument.midi_test import off, on, save
 
@@ -36,8 +36,8 @@ def bowed(tmp_path_factory):
 def test_samples_are_at_one_gain_and_end_softly(bowed):
   files = sorted((bowed.parent / 'samples').iterdir())
   assert len(files) == 15
-  peaks = [np.abs(soundfile.read(path)[0]).max() for path in files]
-  assert max(peaks) == pytest.approx(10 ** (-1 / 20), abs=1e-3)
+  peaks = [levels.true_peak_dbfs(soundfile.read(path)[0]) for path in files]
+  assert max(peaks) == pytest.approx(levels.MAX_PEAK_DBFS, abs=0.01)
   assert json.loads((bowed.parent / 'preset.json').read_text())['seed'] == 0
   struck = pack.make_samples(OneNote('mallet'), HarmonicCodec(), [60])
   for sample in struck:
@@ -114,10 +114,13 @@ def test_the_command(tmp_path, parse_flags, playable_run, monkeypatch):
   command.main(['instrument'])
   preset = json.loads((folder / 'preset.json').read_text())
   assert preset['keys'] == [61, 64]
-  voice = instrument.Voice(playable_run, 'flute', 2)
+  voice = instrument.choose_voice(playable_run, 'flute', 2)
   expected = voice.latents([64] * 3, preset['velocities'])
   np.testing.assert_allclose(preset['latents'][1], expected, atol=1e-6)
   assert (folder / 'flute_2.sfz').is_file()
+  assert preset['families'] == ['flute'] * 4
+  measured = choosing.measure_voices(playable_run, [voice])[0]
+  assert preset['coherence'][0] == pytest.approx(measured._asdict())
   with pytest.raises(FileExistsError, match='is not empty'):
     command.main(['instrument'])
 

@@ -86,14 +86,15 @@ def render(
           for played in alike[kind]:
             _add(audio, sound, round(played.start_s * rate))
           bar.update(len(alike[kind]))
+  # Loudness takes less memory at the codec's rate, and is the same.
+  played = audio
   if sample_rate is not None and sample_rate != rate:
-    audio = librosa.resample(
+    played = librosa.resample(
       audio, orig_sr=rate, target_sr=sample_rate, res_type='soxr_hq'
     )
-    rate = sample_rate
-  gain_db = levels.listening_gain_db(audio, [audio], rate)
-  audio *= np.float32(10 ** (gain_db / 20))
-  return audio
+  gain_db = levels.listening_gain_db(audio, [played], rate)
+  played *= np.float32(10 ** (gain_db / 20))
+  return played
 
 
 def _alike(

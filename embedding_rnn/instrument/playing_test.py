@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from embedding_rnn.audio import pitch
+from embedding_rnn.audio import levels, pitch
 from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.instrument import play, playing
 from embedding_rnn.instrument.conftest import OneNote
@@ -25,7 +25,10 @@ def test_pitches_onsets_and_lengths(song):
   voice, codec = OneNote(), HarmonicCodec()
   audio, rate = playing.render(song, [voice], codec), 16_000
   assert voice.calls == 4  # what is alike is made once
-  assert np.abs(audio).max() == pytest.approx(10 ** (-1 / 20), abs=1e-4)
+  loudness = levels.loudness_lufs(audio, rate)
+  peak_db = levels.true_peak_dbfs(audio)
+  assert peak_db <= levels.MAX_PEAK_DBFS + 0.01
+  assert loudness == pytest.approx(levels.LOUDNESS_LUFS, abs=0.01)
   assert len(audio) == round(9.5 * rate)
   for note in song.notes:
     start = round(note.start_s * rate)
