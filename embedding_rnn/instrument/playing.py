@@ -87,14 +87,14 @@ def render(
             _add(audio, sound, round(played.start_s * rate))
           bar.update(len(alike[kind]))
   # Loudness takes less memory at the codec's rate, and is the same.
-  played = audio
+  result = audio
   if sample_rate is not None and sample_rate != rate:
-    played = librosa.resample(
+    result = librosa.resample(
       audio, orig_sr=rate, target_sr=sample_rate, res_type='soxr_hq'
     )
-  gain_db = levels.listening_gain_db(audio, [played], rate)
-  played *= np.float32(10 ** (gain_db / 20))
-  return played
+  gain_db = levels.listening_gain_db(audio, [result], rate)
+  result *= np.float32(10 ** (gain_db / 20))
+  return result
 
 
 def _alike(
