@@ -13,7 +13,6 @@ from __future__ import annotations
 import pathlib
 import shutil
 import statistics
-import sys
 import time
 
 from absl import app

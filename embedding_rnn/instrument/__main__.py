@@ -115,7 +115,7 @@ def main(argv: list[str]) -> None:
       corners,
       codec.sample_rate,
       'An instrument that there is not',
-      f'Four sounds made up by {preset["run"]}.',
+      f'Four sounds made up by the run {preset["run"]}.',
     )
   looped = sum(sample.loop is not None for sample in samples)
   cli.write_result(

@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # else, TensorFlow would be imported
   from embedding_rnn.training.trained_run import Run
 
 NUM_DRAWS, MAX_DRAWS = 32, 128
-# So often do steps of velocity make notes of real instruments brighter, and half
-# of their semitone neighbours differ by less (benchmarks/instruments.py).
+# So often do steps of velocity make notes of real instruments brighter, and
+# half of their semitone neighbours differ by less: benchmarks/instruments.py.
 LEAST_BRIGHTNESS_RISES = 0.75
 MOST_NEIGHBOURS_DB = 1.5
 NEIGHBOUR_VELOCITY = 100

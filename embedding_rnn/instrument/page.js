@@ -199,6 +199,7 @@ const computerKey = (event) =>
 window.addEventListener('keydown', (event) => {
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === ' ') {
+    if (event.target.closest?.('button')) return;  // which it presses
     event.preventDefault();
     hold(!isHeld);
   } else if (event.key === 'z') {

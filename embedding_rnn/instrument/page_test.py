@@ -98,6 +98,43 @@ def test_a_click_on_a_key_is_heard_at_once(browser):
   browser.execute_script('for (const m of [...sounding.keys()]) stop(m)')
 
 
+def test_space_presses_the_button_that_has_the_focus(browser):
+  lowest = browser.execute_script('return lowest')
+  up, hold = (browser.find_element(By.ID, name) for name in ('up', 'hold'))
+  up.send_keys(' ')
+  assert browser.execute_script('return lowest') == lowest + 12
+  assert hold.get_attribute('aria-pressed') == 'false'
+  for expected in ('true', 'false'):
+    hold.send_keys(' ')
+    assert hold.get_attribute('aria-pressed') == expected
+  assert (
+    browser.execute_script(
+      'return getComputedStyle(document.activeElement).outlineWidth'
+    )
+    == '3px'
+  )
+  browser.find_element(By.ID, 'down').send_keys(' ')
+
+
+def test_each_finger_has_its_key(browser):
+  def touch(kind, *keys):
+    points = []
+    for key in keys:
+      box = browser.find_element(By.CSS_SELECTOR, f'[data-midi="{key}"]').rect
+      x, y = box['x'] + box['width'] / 2, box['y'] + box['height'] - 9
+      points.append({'x': x, 'y': y, 'id': len(points)})
+    browser.execute_cdp_cmd(
+      'Input.dispatchTouchEvent', {'type': kind, 'touchPoints': points}
+    )
+
+  touch('touchStart', 52, 57)
+  assert sounding(browser) == {52, 57}
+  touch('touchMove', 52, 59)  # a finger slides from key to key
+  assert sounding(browser) == {52, 59}
+  touch('touchEnd')
+  assert not sounding(browser)
+
+
 def test_the_pad_blends_four_sounds(browser):
   browser.execute_script('play(60, 100); blend(0, 1)')
   shares = np.array(browser.execute_script('return weights()'))

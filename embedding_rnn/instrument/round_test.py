@@ -1,4 +1,4 @@
-"""Frère Jacques as a round of three instruments, measured from what is heard."""
+"""Frère Jacques as a round of three instruments, measured as it is heard."""
 
 import mido
 import numpy as np
