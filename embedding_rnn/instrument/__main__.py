@@ -53,6 +53,7 @@ def main(argv: list[str]) -> None:
 
   Raises:
     FileExistsError: if there is something in that folder.
+    NotADirectoryError: if it is a file.
     ValueError: for flags that do not fit, or a run that has no instruments.
     OSError: if it cannot be written.
   """
@@ -65,7 +66,11 @@ def main(argv: list[str]) -> None:
     raise ValueError(f'--keys={",".join(args.keys)}: expected two, as A1,C7.')
   low, high = map(pitches.parse_pitch, args.keys)
   folder = pathlib.Path(args.output_dir)
-  if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+  if folder.exists() and not folder.is_dir():
+    raise NotADirectoryError(
+      f"'{folder}' is a file; choose another --output_dir."
+    )
+  if folder.exists() and any(folder.iterdir()):
     raise FileExistsError(
       f"'{folder}' is not empty; choose another --output_dir."
     )

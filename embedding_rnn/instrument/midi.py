@@ -75,8 +75,9 @@ def read_song(path: str | os.PathLike[str]) -> Song:
     file = mido.MidiFile(file=content)
     events = _events(file)
   except _DAMAGE as error:
+    reason = str(error) or 'it ends too early'
     raise ValueError(
-      f"'{os.fspath(path)}' is no MIDI file, or damaged ({error}); save it "
+      f"'{os.fspath(path)}' is no MIDI file, or damaged ({reason}); save it "
       'again as a standard MIDI file.'
     ) from error
   seconds = events[-1][0] if events else 0.0

@@ -106,6 +106,9 @@ def test_every_damage_is_said_in_one_line(tmp_path):
         assert '\n' not in str(error) and 'damaged.mid' in str(error)
         outcomes.add(ValueError)
   assert outcomes == {ValueError, midi.Song}
+  path.write_bytes(b'')
+  with pytest.raises(ValueError, match=r'damaged \(it ends too early\)'):
+    midi.read_song(path)
   with pytest.raises(FileNotFoundError):
     midi.read_song(tmp_path / 'none.mid')
   songs = save(tmp_path / 'songs.mid', [on(60)], [on(62)], file_type=2)

@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 import soundfile
+from absl import flags
 
 from embedding_rnn import instrument
 from embedding_rnn.audio import levels, metrics
@@ -122,6 +123,9 @@ def test_the_command(tmp_path, parse_flags, playable_run, monkeypatch):
   measured = choosing.measure_voices(playable_run, [voice])[0]
   assert preset['coherence'][0] == pytest.approx(measured._asdict())
   with pytest.raises(FileExistsError, match='is not empty'):
+    command.main(['instrument'])
+  flags.FLAGS.output_dir = str(folder / 'preset.json')
+  with pytest.raises(NotADirectoryError, match='is a file'):
     command.main(['instrument'])
 
 

@@ -58,8 +58,8 @@ def main(argv: list[str]) -> None:
   playing.check_pitches(song)
   if len(args.like) > len(song.parts):
     raise ValueError(
-      f'--like names {len(args.like)} families, but there are '
-      f'{len(song.parts)} parts: {", ".join(song.parts)}.'
+      f'--like names {len(args.like)} families; expected at most one for each '
+      f'of {len(song.parts)} parts: {", ".join(song.parts)}.'
     )
   # Reading the song should not wait for TensorFlow.
   from embedding_rnn.instrument.choosing import choose_voice
