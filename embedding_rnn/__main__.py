@@ -61,7 +61,7 @@ _COMMANDS = {
   ),
   'instrument': _Command(
     'embedding_rnn.instrument.__main__',
-    'Writes an instrument that a run has made up, for samplers to load.',
+    'Writes an instrument that a run has made up: a page, and for samplers.',
     ('--pretrained --like=flute --output_dir=my_flute',),
   ),
   'play': _Command(

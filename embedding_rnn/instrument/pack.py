@@ -59,18 +59,19 @@ def make_samples(
     velocities: at each of them, soft ones first.
     with_loops: whether notes that are steady are to be held by loops.
   """
-  for key in keys:
-    for velocity, frames in zip(
-      velocities, voice.notes([key] * len(velocities), velocities), strict=True
-    ):
-      if with_loops and loops.is_steady(frames, key, codec):
-        made = loops.make_loop(frames, key, codec)
-        yield Sample(key, velocity, made.audio, (made.start, made.end))
-      else:
-        audio = codec.decode(frames, key)
-        fade = round(_FADE_SECONDS * codec.sample_rate)
-        audio[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
-        yield Sample(key, velocity, audio, None)
+  places = list(itertools.product(keys, velocities))
+  pitches, layers = zip(*places, strict=True)
+  made = voice.notes(pitches, layers)  # at once, which is much faster
+  for (key, velocity), frames in zip(places, made, strict=True):
+    if with_loops and loops.is_steady(frames, key, codec):
+      looped = loops.make_loop(frames, key, codec)
+      loop = looped.start, looped.end
+      yield Sample(key, velocity, looped.audio, loop)
+    else:
+      audio = codec.decode(frames, key)
+      fade = round(_FADE_SECONDS * codec.sample_rate)
+      audio[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
+      yield Sample(key, velocity, audio, None)
 
 
 def choose_keys(low: int, high: int, step: int = 3) -> list[int]:
