@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))  # Run from a clone, installed or not.
 _SEEDS = flags.DEFINE_integer('seeds', 5, 'Instruments of each family.', 1)
 _SOUNDFONT = flags.DEFINE_string('soundfont', None, 'Measures this instead.')
 _PLACES = (0.2, 0.5, 0.8)  # of a program's keys, low to high
+_OTHER_PLACES = (0.2, 0.4, 0.6, 0.8)  # than those that draws are chosen by
 
 
 def real_instruments(soundfont):
@@ -66,20 +67,21 @@ def real_instruments(soundfont):
 
 
 def made_instruments(num_seeds):
-  """Measures first draws and chosen ones, two dictionaries by family."""
+  """Measures first draws, and chosen ones at two sets of keys, by family."""
   import embedding_rnn
   from embedding_rnn.instrument import choosing
   from embedding_rnn.instrument.voice import Voice
 
   run = embedding_rnn.load_pretrained()
-  first, chosen = {}, {}
+  first, chosen, elsewhere = {}, {}, {}
   for family in run.prior.families:
     seeds = range(num_seeds)
     voices = [Voice(run, family, seed) for seed in seeds]
     first[family] = choosing.measure_voices(run, voices)
     voices = [choosing.choose_voice(run, family, seed) for seed in seeds]
     chosen[family] = choosing.measure_voices(run, voices)
-  return first, chosen
+    elsewhere[family] = choosing.measure_voices(run, voices, _OTHER_PLACES)
+  return first, chosen, elsewhere
 
 
 def show(title, measured):
@@ -112,9 +114,10 @@ def main(argv):
     name = os.path.basename(_SOUNDFONT.value)
     show(name, dict(real_instruments(_SOUNDFONT.value)))
     return
-  first, chosen = made_instruments(_SEEDS.value)
+  first, chosen, elsewhere = made_instruments(_SEEDS.value)
   show('First draws', first)
-  show('Chosen draws', chosen)
+  show('Chosen draws, at the keys that they are chosen by', chosen)
+  show('Chosen draws, at other keys', elsewhere)
 
 
 if __name__ == '__main__':

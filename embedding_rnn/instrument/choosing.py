@@ -85,14 +85,18 @@ def choose_voice(run: Run, family: str | None = None, seed: int = 0) -> Voice:
   return voice
 
 
-def measure_voices(run: Run, voices: Sequence[Voice]) -> list[Coherence]:
-  """Measures instruments of one family at five of its keys.
+def measure_voices(
+  run: Run, voices: Sequence[Voice], places: Sequence[float] = _PLACES
+) -> list[Coherence]:
+  """Measures instruments of one family at some of its keys.
 
   Args:
     run: that they are of.
     voices: the instruments.
+    places: of the keys among those of the family, from 0 to 1; by default five,
+      by which draws are chosen.
   """
-  keys = _keys_to_measure(run, voices[0].family)
+  keys = _keys_to_measure(run, voices[0].family, places)
   grid = [(key, velocity) for key in keys for velocity in VELOCITIES]
   grid += [(key + 1, NEIGHBOUR_VELOCITY) for key in keys]
   pitches, velocities = np.array(grid).T
@@ -176,14 +180,16 @@ def level_and_centroid(
   return (10 * np.log10(total)).reshape(shape), centroid.reshape(shape)
 
 
-def _keys_to_measure(run: Run, family: str | None) -> list[int]:
+def _keys_to_measure(
+  run: Run, family: str | None, places: Sequence[float]
+) -> list[int]:
   """Some keys of those that the run has learnt of a family."""
   prior = run.prior
   if prior is None:
     raise ValueError(f"The run at '{run.folder}' has no prior.")
   counts = prior.counts[prior.families.index(family or '')]
   learnt = np.minimum(np.flatnonzero(counts), HIGHEST_PITCH - 1)
-  return [int(learnt[round(q * (len(learnt) - 1))]) for q in _PLACES]
+  return [int(learnt[round(q * (len(learnt) - 1))]) for q in places]
 
 
 def _features_db(frames: np.ndarray, midi_pitch: int) -> np.ndarray:
