@@ -295,7 +295,8 @@ class Model(keras.Model):
       pitches: one-hot `[B, 128]`.
       z: `[B, Z]`.
     """
-    return self._predict(tf.zeros_like(frames), pitches, z)[1]
+    parts, _ = self._outputs(tf.zeros_like(frames), pitches, z)
+    return tf.transpose(self._by_frame(parts.expectation(), frames.shape[1]))
 
   @property
   def hears_frames(self) -> bool:
@@ -304,6 +305,26 @@ class Model(keras.Model):
 
   def _predict(self, inputs, pitches=None, z=None, seed=None):
     """-> mixtures, and their means as they are before errors move them."""
+    inputs = _frames(inputs, self.width)
+    num_frames = inputs.shape[1]
+    parts, gate = self._outputs(inputs, pitches, z, seed)
+    mean = self._by_frame(parts.expectation(), num_frames)
+    parts = mixture.Components(*(self._by_frame(x, num_frames) for x in parts))
+    if gate is not None:
+      before = tf.transpose(inputs)[:, 1:] - mean[:, :-1]
+      errors = tf.pad(before, [[0, 0], [0, 1], [0, 0]])
+      parts = parts.moved(self._shift(gate, errors))
+    by_note = (tf.transpose(x, [0, 3, 2, 1]) for x in parts)
+    mix = mixture.Mixture.of(mixture.Components(*by_note))
+    return mix, tf.transpose(mean)
+
+  def _outputs(self, inputs, pitches=None, z=None, seed=None):
+    """What the head says after inputs `[B, T, W]`.
+
+    Returns:
+      Components `[K, frames * W, S, B]` for S steps, and gates of errors
+      `[frames * W, S, B]` or None.
+    """
     inputs = _frames(inputs, self.width)
     context = None
     if self.conditional:
@@ -327,17 +348,50 @@ class Model(keras.Model):
     if seed is not None and self.hps.use_output_dropout:
       keep = self.hps.output_dropout_prob
       x *= cells.dropout_mask(_shape(x), keep, _fold(seed, 101))
-    kernel, bias = self.head.kernel, self.head.bias
-    outputs = tf.einsum('rg,trb->btg', kernel, x) + bias
-    mix, gate = self.read_head(outputs)
-    if self.hps.frames_per_step > 1:
-      mix, gate = self._by_frame((mix, gate), inputs.shape[1])
-    mean = mix.expectation()
-    if gate is not None:
-      order = self.hps.error_order
-      errors = mixture.errors_before(inputs[:, 1:], mean, order)
-      mix = mix.moved(mixture.error_shift(gate, errors, self.error_kernel))
-    return mix, mean
+    num_steps, units, batch_size = _shape(x)
+    # One product for all frames, which is fastest.
+    x = tf.reshape(tf.transpose(x, [1, 0, 2]), [units, num_steps * batch_size])
+    outputs = tf.matmul(self.head.kernel, x, transpose_a=True)
+    parts, gate = self.read_head(outputs + self.head.bias[:, None])
+
+    def by_step(y):
+      return tf.reshape(y, [*y.shape[:-1], num_steps, batch_size])
+
+    return (
+      mixture.Components(*map(by_step, parts)),
+      None if gate is None else by_step(gate),
+    )
+
+  def _by_frame(self, x, num_frames):
+    """`[..., frames * W, S, B]` of steps as `[..., W, T, B]`."""
+    per_step = self.hps.frames_per_step
+    if per_step > 1:
+      *shape, _, num_steps, batch_size = _shape(x)
+      x = tf.reshape(x, [*shape, per_step, self.width, num_steps, batch_size])
+      order = [*range(len(shape))] + [len(shape) + i for i in (1, 2, 0, 3)]
+      shape = [*shape, self.width, num_steps * per_step, batch_size]
+      x = tf.reshape(tf.transpose(x, order), shape)
+      if num_steps * per_step > num_frames:
+        x = x[..., :num_frames, :]
+    return x
+
+  def _by_step(self, x):
+    """`[W, T, B]` as `[frames * W, S, B]`, zeros after the last frame."""
+    per_step = self.hps.frames_per_step
+    if per_step > 1:
+      _, num_frames, batch_size = _shape(x)
+      x = tf.pad(x, [[0, 0], [0, -num_frames % per_step], [0, 0]])
+      x = tf.reshape(x, [self.width, -1, per_step, batch_size])
+      x = tf.transpose(x, [2, 0, 1, 3])
+      x = tf.reshape(x, [self.step_width, x.shape[2], batch_size])
+    return x
+
+  def _shift(self, gate, errors):
+    """How far errors `[W, T, B]` move the mixtures, likewise."""
+    before = mixture.errors_before(errors, self.hps.error_order)
+    weights = mixture.error_weights(tf.convert_to_tensor(self.error_kernel))
+    gate = self._by_frame(gate, errors.shape[1])
+    return mixture.error_shift(gate, before, weights)
 
   def _hear(self, inputs, seed):
     """What the RNN hears in each step, `[S, frames * W, B]`: the one before."""
@@ -364,30 +418,18 @@ class Model(keras.Model):
       x *= tf.cast(chance < hps.feedback_keep_prob, x.dtype)
     return x
 
-  def _by_frame(self, steps, num_frames):
-    """Tensors `[B, S, frames * W, ...]` of steps as `[B, T, W, ...]`."""
-
-    def split(x):
-      if x is None:
-        return None
-      per_step = self.hps.frames_per_step
-      shape = [x.shape[1] * per_step, self.width, *x.shape[3:]]
-      return tf.reshape(x, [_shape(x)[0], *shape])[:, :num_frames]
-
-    return tf.nest.map_structure(split, steps)
-
   def read_head(self, outputs):
-    """-> mixtures `[..., frames * W, K]` of a step; gates of errors, or None.
+    """-> Components `[K, frames * W, N]`, gates `[frames * W, N]` or None.
 
     Args:
-      outputs: of the head, `[..., features]`.
+      outputs: of the head, `[features, N]`.
     """
-    width = self.step_width
-    if not self.hps.error_order:
-      return mixture.from_head(outputs, width), None
-    sizes = [width * self.hps.num_mixture * 3, width]
-    outputs, logits = tf.split(outputs, sizes, axis=-1)
-    return mixture.from_head(outputs, width), tf.sigmoid(logits + _OPEN_GATE)
+    width, gate = self.step_width, None
+    if self.hps.error_order:
+      sizes = [width * self.hps.num_mixture * 3, width]
+      outputs, logits = tf.split(outputs, sizes)
+      gate = tf.sigmoid(logits + _OPEN_GATE)
+    return mixture.from_head(outputs, width), gate
 
   def _drop_input(self, x, context, seed):
     if context is not None:
@@ -405,17 +447,26 @@ class Model(keras.Model):
   ) -> NoteCosts:
     """Costs of each note of a batch; arguments as in `compute_costs`."""
     inputs, target = batch[:, :-1], batch[:, 1:]
+    raw_kl = tf.zeros_like(batch[:, 0, 0])
     if self.conditional:
       latent = self.encode(target, noise, seed)
-      mix, mean = self._predict(inputs, pitches, latent.z, seed)
+      parts, gate = self._outputs(inputs, pitches, latent.z, seed)
       raw_kl = tf.reduce_mean(latent.kl_to_prior(), axis=1)
     else:
-      mix, mean = self._predict(inputs, seed=seed)
-      raw_kl = tf.zeros_like(batch[:, 0, 0])
-    r_cost = -tf.reduce_mean(mix.log_prob(target), axis=[1, 2])
-    squared_error = tf.zeros_like(r_cost)
-    if self.hps.free_running_weight:
-      squared_error = tf.reduce_mean(tf.square(target - mean), axis=[1, 2])
+      parts, gate = self._outputs(inputs, seed=seed)
+    num_frames = target.shape[1]
+    values = tf.transpose(target)
+    squared_error = tf.zeros_like(raw_kl)
+    if gate is not None or self.hps.free_running_weight:
+      errors = values - self._by_frame(parts.expectation(), num_frames)
+      if self.hps.free_running_weight:
+        squared_error = tf.reduce_mean(tf.square(errors), axis=[0, 1])
+      if gate is not None:
+        # Rather the values than the means of all components are moved.
+        values -= self._shift(gate, errors)
+    log_prob = parts.log_prob(self._by_step(values))
+    log_prob = self._by_frame(log_prob, num_frames)
+    r_cost = -tf.reduce_mean(log_prob, axis=[0, 1])
     return NoteCosts(r_cost, raw_kl, squared_error)
 
   def compute_costs(
@@ -503,7 +554,9 @@ class Model(keras.Model):
     *settings: Any,
   ) -> decoder.Drawn:
     """`Decoder.generate`, compiled: notes from given random numbers."""
-    jit_compile = distribution.prefers_xla_for_sampling(uniform.shape[0])
+    jit_compile = distribution.prefers_xla_for_sampling(
+      uniform.shape[0], self.hps.frames_per_step
+    )
     generate = self._generate[jit_compile]
     return generate(pitches, z, uniform, normal, *settings)
 

@@ -11,6 +11,7 @@ import tensorflow.experimental.numpy as tnp
 from embedding_rnn import __version__
 from embedding_rnn.model.decoder import Decoder
 from embedding_rnn.model.hparams import NUM_VELOCITIES
+from embedding_rnn.model.mixture import Components, Mixture
 from embedding_rnn.training.trained_run import Run
 from embedding_rnn.utils import files
 
@@ -90,8 +91,8 @@ class _Servable:
     self._decoder = Decoder(run.model)
     # As variables, or each step would make the kernels anew.
     own = self._decoder
-    weights = own.layers, own.head, own.error_kernel
-    own.layers, own.head, own.error_kernel = tf.nest.map_structure(
+    weights = own.layers, own.head, own.error_weights
+    own.layers, own.head, own.error_weights = tf.nest.map_structure(
       lambda x: tf.Variable(x, trainable=False), weights
     )
     zeros = {'num_notes': 1}
@@ -163,13 +164,20 @@ class _Servable:
     states, offsets, *errors = tf.nest.pack_sequence_as(self._state, flat)
     heard = tf.transpose(frame)[: self._model.heard_width]
     mix, gate, states = self._decoder.step(heard, states, offsets)
-    values = mix.draw(uniform, normal, temperature, temperature_2, top_p=top_p)
+    values = mix.draw(
+      tf.transpose(uniform),
+      tf.transpose(normal),
+      temperature,
+      temperature_2,
+      top_p=top_p,
+    )
     if gate is not None:
-      before = tf.transpose(errors[0])
-      led = self._decoder.lead(mix, gate, values, before)
-      values, mix, errors = led.values, led.mix, [tf.transpose(led.errors)]
+      led = self._decoder.lead(mix, gate, values, errors[0])
+      values, mix, errors = led.values, led.mix, [led.errors]
+    by_note = Components(*(tf.transpose(x, [0, 2, 1]) for x in mix))
     state = _to_named((states, offsets, *errors))
-    return {'frame': values, **mix._asdict(), **state}
+    named = Mixture.of(by_note)._asdict()
+    return {'frame': tf.transpose(values), **named, **state}
 
   def to_notes(self, frames):
     return {'notes': self._transforms.inverse(frames, tnp)}
@@ -182,7 +190,7 @@ class _Servable:
     state = self._decoder.begin(context, num_notes)
     if not self._hps.error_order:
       return state
-    return *state, tf.transpose(self._decoder.no_errors(num_notes))
+    return *state, self._decoder.no_errors(num_notes)
 
   def _generate(self, which, uniform, normal, controls):
     conditions, z = None, which.pop('z', None)

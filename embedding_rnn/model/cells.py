@@ -118,7 +118,9 @@ class Cell(keras.layers.Layer):
   def fused(self, width: int, context: Any = None) -> tuple[dict, dict]:
     """-> (kernels, params) of steps with `inputs_t['x']` `[width, B]`."""
     kernels = self.kernels()
-    w = tf.concat([self.w_hh, self.w_xh[:width]], axis=0)
+    w = tf.convert_to_tensor(self.w_hh)
+    if width:
+      w = tf.concat([w, _rows(self.w_xh, 0, width)], axis=0)
     kernels['hh'] = tf.transpose(w)
     return kernels, self.params() | self.offsets(context, width)
 
@@ -126,7 +128,7 @@ class Cell(keras.layers.Layer):
     """-> (inputs, kernels, params) for frames x `[T, width, B]`."""
     width = x.shape[1]
     inputs = {
-      name: self._input_products(w[:width], x)
+      name: self._input_products(_rows(w, 0, width), x)
       for name, w in self.input_weights().items()
     }
     params = self.params() | self.offsets(context, width)
@@ -235,8 +237,14 @@ def _column(variable):
   return variable[:, None]
 
 
+def _rows(w, start, end):
+  """Rows of a weight; the gradient of a slice that is all costs a copy."""
+  w = tf.convert_to_tensor(w)
+  return w if (start, end) == (0, w.shape[0]) else w[start:end]
+
+
 def _context_offset(w_xh, context, width):
-  rows = w_xh[width : width + context.shape[0]]
+  rows = _rows(w_xh, width, width + context.shape[0])
   return tf.matmul(rows, context, transpose_a=True)
 
 
@@ -252,7 +260,9 @@ def _gates(inputs, h, params, product):
   offset = params.get('offset')
   if 'gates' in inputs:
     return product('hh', h, plus=_add(inputs['gates'], offset))
-  return product('hh', tf.concat([h, inputs['x']], axis=0), plus=offset)
+  x = inputs['x']
+  operand = tf.concat([h, x], axis=0) if x.shape[0] else h
+  return product('hh', operand, plus=offset)
 
 
 class LSTMCell(Cell):

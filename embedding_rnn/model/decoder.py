@@ -18,10 +18,10 @@ class Drawn(NamedTuple):
 class Led(NamedTuple):
   """What `Decoder.lead` gives."""
 
-  values: tf.Tensor  # [B, frames * W]
-  mix: mixture.Mixture  # that they are of
+  values: tf.Tensor  # [frames * W, B]
+  mix: mixture.Components  # that they are of
   errors: tf.Tensor  # after the step
-  total: tf.Tensor | None  # [B, W], with the step
+  total: tf.Tensor | None  # [W, B], with the step
   log_weight: tf.Tensor  # [B], of the step
 
 
@@ -34,7 +34,7 @@ class Decoder:
   Attributes:
     layers: for each layer its kernels and its other weights, see `Cell.fused`.
     head: kernel and bias of the head, feature-major.
-    error_kernel: of the autoregression of errors, if there is one.
+    error_weights: of the autoregression of errors, if there is one.
   """
 
   def __init__(self, model: Any):
@@ -43,9 +43,10 @@ class Decoder:
     self.layers = [first.fused(model.heard_width)]
     self.layers += [cell.fused(cell.units) for cell in rest]
     self.head = [tf.transpose(model.head.kernel), model.head.bias[:, None]]
-    self.error_kernel = tf.zeros([])
+    self.error_weights = tf.zeros([])
     if model.hps.error_order:
-      self.error_kernel = tf.convert_to_tensor(model.error_kernel)
+      kernel = tf.convert_to_tensor(model.error_kernel)
+      self.error_weights = mixture.error_weights(kernel)
 
   def begin(self, context: Any, batch_size: Any) -> tuple[list, dict]:
     """-> state of each layer, and offsets of the first one's gates.
@@ -61,7 +62,7 @@ class Decoder:
 
   def step(
     self, x: tf.Tensor, states: list, offsets: dict
-  ) -> tuple[mixture.Mixture, tf.Tensor | None, list]:
+  ) -> tuple[mixture.Components, tf.Tensor | None, list]:
     """What comes after the frames of the step before.
 
     Args:
@@ -71,8 +72,8 @@ class Decoder:
       offsets: see `begin`.
 
     Returns:
-      Mixtures `[B, frames * W, K]`, gates of errors `[B, frames * W]` or None,
-      and new states.
+      Components `[K, frames * W, B]`, gates of errors `[frames * W, B]` or
+      None, and new states.
     """
     model, new_states = self._model, []
     for cell, (kernels, params), state in zip(
@@ -83,17 +84,16 @@ class Decoder:
       new_states.append(tuple(new_state))
       x, offsets = new_state[0], {}
     kernel, bias = self.head
-    outputs = tf.transpose(tf.matmul(kernel, x) + bias)
-    return *model.read_head(outputs), new_states
+    return *model.read_head(tf.matmul(kernel, x) + bias), new_states
 
   def no_errors(self, batch_size: Any) -> tf.Tensor:
     """The errors before a note, see `mixture.error_shift`."""
     model = self._model
-    return tf.zeros([batch_size, model.hps.error_order * model.width])
+    return tf.zeros([model.hps.error_order * model.width, batch_size])
 
   def lead(
     self,
-    mix: mixture.Mixture,
+    mix: mixture.Components,
     gate: tf.Tensor | None,
     drawn: tf.Tensor,
     errors: tf.Tensor,
@@ -106,40 +106,39 @@ class Decoder:
     Args:
       mix: mixtures of the step.
       gate: of their errors, or None.
-      drawn: from the mixtures as they are, `[B, frames * W]`.
+      drawn: from the mixtures as they are, `[frames * W, B]`.
       errors: before the step.
-      total: of the frames before the step, `[B, W]`; for a goal alone.
-      goal: see `generate`, of the step's frames, `[B, frames * W]`.
-      pull: likewise, `[B, frames]`.
+      total: of the frames before the step, `[W, B]`; for a goal alone.
+      goal: see `generate`, of the step's frames, `[frames * W, B]`.
+      pull: likewise, `[frames, B]`.
     """
     model, width = self._model, self._model.width
     mean = mix.expectation()
     frames, shifts, log_weight = [], [], 0.0
     for i in range(model.hps.frames_per_step):
       span = slice(i * width, (i + 1) * width)
-      values = drawn[:, span]
+      values = drawn[span]
       if gate is not None:
-        kernel = self.error_kernel
-        shifts.append(mixture.error_shift(gate[:, span], errors, kernel))
+        weights = self.error_weights
+        shifts.append(mixture.error_shift(gate[span], errors, weights))
         values += shifts[-1]
       if goal is not None:
-        own = mixture.Mixture(*(x[:, span] for x in mix))
+        own = mixture.Components(*(x[:, span] for x in mix))
         own = own if gate is None else own.moved(shifts[-1])
-        part = pull[:, i : i + 1]
+        part = pull[i : i + 1]
         before = tf.where(part < 1, own.log_prob(values), 0.0)
-        target = goal[:, span]
+        target = goal[span]
         if model.hps.difference_input:
           target -= total
         values = (1 - part) * values + part * target
-        log_weight += tf.reduce_sum(own.log_prob(values) - before, axis=-1)
+        log_weight += tf.reduce_sum(own.log_prob(values) - before, axis=0)
         total += values
       if gate is not None:
-        recent = errors[:, :-width]
-        errors = tf.concat([values - mean[:, span], recent], axis=1)
+        errors = tf.concat([values - mean[span], errors[:-width]], axis=0)
       frames.append(values)
     if gate is not None:
-      mix = mix.moved(tf.concat(shifts, axis=1))
-    return Led(tf.concat(frames, axis=1), mix, errors, total, log_weight)
+      mix = mix.moved(tf.concat(shifts, axis=0))
+    return Led(tf.concat(frames, axis=0), mix, errors, total, log_weight)
 
   def generate(
     self,
@@ -187,7 +186,7 @@ class Decoder:
     num_steps = -(-num_frames // per_step)
 
     def steps_of(x):
-      return _time_major(by_step(x, per_step))
+      return tf.transpose(by_step(x, per_step), [1, 2, 0])
 
     uniform, normal = steps_of(uniform), steps_of(normal)
     if goal is not None:
@@ -204,7 +203,7 @@ class Decoder:
           mix, gate, values, errors, total, *known
         )
         log_weight += more
-      x = tf.transpose(values)[: model.heard_width]
+      x = values[: model.heard_width]
       steps = steps.write(s, values)
       return s + 1, x, states, errors, total, log_weight, steps
 
@@ -219,15 +218,14 @@ class Decoder:
         tf.zeros([model.heard_width, batch_size]),
         states,
         self.no_errors(batch_size),
-        tf.zeros([batch_size, width]),
+        tf.zeros([width, batch_size]),
         tf.zeros([batch_size]),
         steps,
       ),
       maximum_iterations=num_steps,
     )
-    frames = _time_major(steps.stack())
-    if per_step > 1:
-      frames = tf.reshape(frames, [batch_size, -1, width])[:, :num_frames]
+    frames = tf.reshape(steps.stack(), [-1, width, batch_size])[:num_frames]
+    frames = tf.transpose(frames, [2, 0, 1])
     return Drawn(frames, log_weight)
 
 
@@ -255,8 +253,3 @@ def with_first_input(frames: np.ndarray) -> np.ndarray:
   frame that is to be predicted from it.
   """
   return np.pad(frames, ((0, 0), (1, 0), (0, 0)))
-
-
-def _time_major(x):
-  """`[B, T, ...]` to `[T, B, ...]`, or back."""
-  return tf.transpose(x, [1, 0, 2])

@@ -183,9 +183,14 @@ def prefers_xla() -> bool:
   return bool(tf.config.list_logical_devices('GPU'))
 
 
-def prefers_xla_for_sampling(batch_size: int) -> bool:
-  """The same for sampling, where the operations of a few notes are small."""
-  return batch_size <= _FEW_NOTES or prefers_xla()
+def prefers_xla_for_sampling(batch_size: int, frames_per_step: int) -> bool:
+  """The same for sampling, where the operations of a few notes are small.
+
+  Where a step draws several frames, there are few steps: to compile their many
+  operations takes longer than all that it saves.
+  """
+  is_small = batch_size <= _FEW_NOTES and frames_per_step == 1
+  return is_small or prefers_xla()
 
 
 # What replicas do, inside strategy.run.

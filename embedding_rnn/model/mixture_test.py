@@ -1,6 +1,7 @@
 """The mixture head against SciPy and the laws of large numbers."""
 
 import numpy as np
+import pytest
 import scipy.special
 import scipy.stats
 import tensorflow as tf
@@ -36,14 +37,38 @@ def test_log_prob_far_away_is_finite():
 
 
 def test_from_head_layout():
-  width, k = 2, 3
-  outputs = np.arange(width * 3 * k, dtype=np.float32)[None]
-  mix = mixture.from_head(tf.constant(outputs), width)
-  parts = outputs.reshape(1, width, 3, k)
-  expected = scipy.special.log_softmax(parts[:, :, 0], axis=-1)
-  np.testing.assert_allclose(mix.logmix, expected, atol=1e-5)
-  np.testing.assert_array_equal(mix.mean, parts[:, :, 1])
-  np.testing.assert_array_equal(mix.logstd, parts[:, :, 2])
+  width, k, columns = 2, 3, 5
+  outputs = np.random.default_rng(0).normal(size=[width * 3 * k, columns])
+  parts = mixture.from_head(tf.constant(outputs, tf.float32), width)
+  expected = outputs.astype(np.float32).reshape(width, 3, k, columns)
+  for actual, part in zip(parts, np.moveaxis(expected, 1, 0), strict=True):
+    np.testing.assert_array_equal(actual, np.moveaxis(part, 1, 0))
+  mix = mixture.Mixture.of(parts)
+  logits = np.moveaxis(expected[:, 0], 1, -1)
+  np.testing.assert_allclose(
+    mix.logmix, scipy.special.log_softmax(logits, axis=-1), atol=1e-5
+  )
+
+
+@pytest.mark.parametrize('num_components', [1, 3, 20])
+def test_gradients_against_tensorflow_probability(num_components):
+  mix = random_mixture([4, 5], num_components, seed=3)
+  x = tf.constant(np.random.default_rng(4).normal(size=[4, 5]), tf.float32)
+  leaves = [*(3 * part for part in mix), x]
+
+  def results(ours):
+    with tf.GradientTape() as tape:
+      tape.watch(leaves)
+      own = mixture.Mixture(*leaves[:3])
+      own = own if ours else own.distribution()
+      density = own.log_prob(x)
+      mean = own.expectation() if ours else own.mean()
+      # Weights of their own show what belongs to which value.
+      loss = tf.reduce_sum(density * x) + tf.reduce_sum(mean * (x + 2))
+    return density, mean, *tape.gradient(loss, leaves)
+
+  for actual, expected in zip(results(True), results(False), strict=True):
+    np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=2e-4)
 
 
 def test_draws_follow_the_density():
@@ -139,3 +164,20 @@ def test_no_component_of_weight_zero_is_drawn():
   for top_p, expected in ((1.0, 2.0), (0.5, 1.0)):
     value = mix.draw(tf.ones([1]), tf.zeros([1]), top_p=top_p)
     assert value.numpy() == [expected]
+
+
+def test_errors_before_each_frame_and_their_gradient():
+  for order, num_frames in ((1, 4), (3, 5), (4, 2)):
+    errors = tf.Variable(np.random.rand(2, num_frames, 3), dtype=tf.float32)
+    weights = np.random.rand(order * 2, num_frames, 3).astype(np.float32)
+    with tf.GradientTape() as tape:
+      before = mixture.errors_before(errors, order)
+      loss = tf.reduce_sum(before * weights)
+    expected, gradient = np.zeros_like(before), np.zeros_like(errors)
+    for lag in range(1, order + 1):
+      rows = slice(2 * (lag - 1), 2 * lag)
+      for t in range(lag, num_frames):
+        expected[rows, t] = errors[:, t - lag]
+        gradient[:, t - lag] += weights[rows, t]
+    np.testing.assert_array_equal(before, expected)
+    np.testing.assert_allclose(tape.gradient(loss, errors), gradient, rtol=1e-6)

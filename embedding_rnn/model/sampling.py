@@ -98,25 +98,26 @@ def sample(
   )
   seed = _concrete(seed)
   z = _check_z(model, z, len(pitches), seed)
-  rows = tf.repeat(tf.range(len(pitches)), num_candidates)
-  pitches, z, goal, pull = (
-    None if x is None else tf.gather(x, rows) for x in (pitches, z, goal, pull)
-  )
-  shape = [len(rows), num_frames, model.width]
+  if num_candidates > 1:
+    pitches, z, goal, pull = (
+      None if x is None else tf.repeat(x, num_candidates, axis=0)
+      for x in (pitches, z, goal, pull)
+    )
+  shape = [len(pitches), num_frames, model.width]
   uniform = tf.random.stateless_uniform(shape, _seed_pair(seed, 1))
   normal = tf.random.stateless_normal(shape, _seed_pair(seed, 2))
   controls = (
     tf.constant(temperature, tf.float32),
     tf.constant(temperature_2, tf.float32),
     greedy,
-    tf.constant(top_p, tf.float32),
+    1.0 if top_p == 1 else tf.constant(top_p, tf.float32),
   )
   drawn = in_batches(
     lambda pitches, z, uniform, normal, *known: model.generate(
       pitches, z, uniform, normal, *controls, *known
     ),
     [pitches, z, uniform, normal, goal, pull],
-    len(rows) if batch_size is None else batch_size,
+    len(pitches) if batch_size is None else batch_size,
   )
   return _choose(drawn, num_candidates)
 
@@ -318,7 +319,8 @@ def in_batches(function: Callable, arrays: list, batch_size: int) -> Any:
   if batch_size < 1:
     raise ValueError(f'batch_size={batch_size}: expected at least 1.')
   num_rows = next(len(x) for x in arrays if x is not None)
-  batch_size = min(batch_size, num_rows)
+  if batch_size >= num_rows:
+    return function(*arrays)
   parts = []
   for start in range(0, num_rows, batch_size):
     rows = tf.minimum(tf.range(start, start + batch_size), num_rows - 1)

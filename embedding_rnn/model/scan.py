@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+# So many frames are no loop: most of their time would be its bookkeeping.
+UNROLLED_FRAMES = 8
 # Frames times notes of one product for a weight gradient.
 CHUNK_COLUMNS = 512
 # Frames whose replay may run ahead; each one more costs memory.
@@ -110,6 +112,7 @@ class _Loop:
     self.num_frames = tf.nest.flatten(inputs)[0].shape[0]
     self.reverse = reverse
     self.last = 0 if reverse else self.num_frames - 1
+    self.is_unrolled = self.num_frames <= UNROLLED_FRAMES
 
   def frame(self, k):
     """Frame of step k."""
@@ -120,6 +123,30 @@ class _Loop:
 
   def row_after(self, t):
     return t if self.reverse else t + 1
+
+  def _repeat(self, condition, body, values, most):
+    """A loop, without its bookkeeping if there are few frames."""
+    if not self.is_unrolled:
+      return tf.while_loop(
+        condition,
+        body,
+        values,
+        maximum_iterations=most,
+        parallel_iterations=PARALLEL_FRAMES,
+      )
+    while condition(*values):
+      values = body(*values)
+    return values
+
+  def _stacks(self, tensors, size):
+    if self.is_unrolled:
+      return [_Rows(size) for _ in tensors]
+    return [
+      tf.TensorArray(
+        x.dtype, size, element_shape=x.shape, clear_after_read=False
+      )
+      for x in tensors
+    ]
 
   def forward(self, state, kernels):
     """-> last state, arrays of the states and of the products' results."""
@@ -143,18 +170,17 @@ class _Loop:
 
     t = self.frame(0)
     states = _write(
-      _stacks(state, self.num_frames + 1), self.row_before(t), state
+      self._stacks(state, self.num_frames + 1), self.row_before(t), state
     )
     state, results = run(t, tuple(state))
     states = _write(states, self.row_after(t), state)
-    kept = _stacks(results.values(), self.num_frames)
+    kept = self._stacks(results.values(), self.num_frames)
     kept = _write(kept, t, results.values())
-    _, state, states, kept = tf.while_loop(
+    _, state, states, kept = self._repeat(
       lambda k, *_: k < self.num_frames,
       body,
       (1, state, states, kept),
-      maximum_iterations=self.num_frames - 1,
-      parallel_iterations=PARALLEL_FRAMES,
+      self.num_frames - 1,
     )
     return state, states, dict(zip(results, kept, strict=True))
 
@@ -195,11 +221,13 @@ class _Loop:
     d_inputs, d_state, d_params, first = run(t, tuple(d_state))
     d_kernels = [_outer_product(d[None], a[None]) for d, a in first]
     inputs_order = tuple(d_inputs)
-    input_rows = _stacks(d_inputs.values(), self.num_frames)
+    input_rows = self._stacks(d_inputs.values(), self.num_frames)
     input_rows = _write(input_rows, t, d_inputs.values())
     # Enough columns for an efficient product, few enough for the caches.
     batch_size = first[0][0].shape[-1] or 1
     chunk = max(1, min(CHUNK_COLUMNS // batch_size, self.num_frames - 1))
+    if self.is_unrolled:
+      chunk = self.num_frames - 1
 
     def frame_body(k, i, d_state, d_params, input_rows, pair_rows):
       t = self.frame(k)
@@ -212,25 +240,23 @@ class _Loop:
 
     def chunk_body(k, d_state, d_params, d_kernels, input_rows):
       # Rows that a last, shorter chunk leaves unwritten read as zeros.
-      pair_rows = _stacks(tf.nest.flatten(first), chunk)
-      k, _, d_state, d_params, input_rows, pair_rows = tf.while_loop(
+      pair_rows = self._stacks(tf.nest.flatten(first), chunk)
+      k, _, d_state, d_params, input_rows, pair_rows = self._repeat(
         lambda k, i, *_: (k >= 0) & (i < chunk),
         frame_body,
         (k, 0, d_state, d_params, input_rows, pair_rows),
-        maximum_iterations=chunk,
-        parallel_iterations=PARALLEL_FRAMES,
+        chunk,
       )
       rows = [r.stack() for r in pair_rows]
       products = map(_outer_product, rows[0::2], rows[1::2])
       d_kernels = [w + p for w, p in zip(d_kernels, products, strict=True)]
       return k, d_state, d_params, d_kernels, input_rows
 
-    _, d_state, d_params, d_kernels, input_rows = tf.while_loop(
+    _, d_state, d_params, d_kernels, input_rows = self._repeat(
       lambda k, *_: k >= 0,
       chunk_body,
       (self.num_frames - 2, d_state, d_params, d_kernels, input_rows),
-      maximum_iterations=-(-(self.num_frames - 1) // chunk),
-      parallel_iterations=PARALLEL_FRAMES,
+      -(-(self.num_frames - 1) // chunk),
     )
     rows = [r.stack() for r in input_rows]
     d_inputs = dict(zip(inputs_order, rows, strict=True))
@@ -263,11 +289,22 @@ def _replay_sum(result, a, plus, transposed):
   return tf.identity(result), gradient
 
 
-def _stacks(tensors, size):
-  return [
-    tf.TensorArray(x.dtype, size, element_shape=x.shape, clear_after_read=False)
-    for x in tensors
-  ]
+class _Rows:
+  """As a tf.TensorArray, for loops that are unrolled."""
+
+  def __init__(self, size, rows=None):
+    self._rows = rows or [None] * size
+
+  def write(self, t, x):
+    rows = list(self._rows)
+    rows[t] = x
+    return _Rows(len(rows), rows)
+
+  def read(self, t):
+    return self._rows[t]
+
+  def stack(self):
+    return tf.stack(self._rows)
 
 
 def _write(stacks, t, tensors):

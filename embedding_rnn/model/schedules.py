@@ -43,9 +43,38 @@ def kl_weight_at(hps: HParams, step: tf.Tensor) -> tf.Tensor:
   return hps.kl_weight - (hps.kl_weight - hps.kl_weight_start) * decay
 
 
+class FusedAdam(keras.optimizers.Adam):
+  """Keras' Adam, which updates a variable by one operation in place of ten."""
+
+  def update_step(self, gradient, variable, learning_rate):
+    """Updates a variable and its two moments."""
+    index = self._get_variable_index(variable)
+    moments = self._momentums[index], self._velocities[index]
+    step = tf.cast(self.iterations, tf.float32) + 1
+    tf.raw_ops.ResourceApplyAdam(
+      var=_handle(variable),
+      m=_handle(moments[0]),
+      v=_handle(moments[1]),
+      beta1_power=tf.pow(self.beta_1, step),
+      beta2_power=tf.pow(self.beta_2, step),
+      lr=tf.cast(learning_rate, tf.float32),
+      beta1=self.beta_1,
+      beta2=self.beta_2,
+      epsilon=self.epsilon,
+      grad=gradient,
+    )
+
+
+def _handle(variable):
+  """Of a variable of Keras or TensorFlow, on the replica that asks."""
+  if isinstance(variable, keras.Variable):
+    variable = variable.value
+  return variable.handle
+
+
 def make_optimizer(hps: HParams) -> keras.optimizers.Optimizer:
   """The 2017 optimiser: Adam with TensorFlow 1's defaults."""
-  return keras.optimizers.Adam(LearningRate.of(hps), epsilon=1e-8)
+  return FusedAdam(LearningRate.of(hps), epsilon=1e-8, name='adam')
 
 
 def clip_gradients(grads: list[tf.Tensor], limit: float) -> list[tf.Tensor]:

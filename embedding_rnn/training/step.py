@@ -55,10 +55,9 @@ def make_training_step(
     costs, grads = gradients_of(part, now, means)
     costs, *grads = distribution.all_reduce('MEAN', [tf.stack(costs), *grads])
     grads = clip_gradients(grads, objective.grad_clip)
-    is_finite = tf.math.is_finite(costs[0])
-    for grad in grads:
-      is_finite &= tf.reduce_all(tf.math.is_finite(grad))
-    return costs, grads, is_finite
+    # A sum is finite if all of its parts are.
+    sums = [costs[0], *map(tf.reduce_sum, grads)]
+    return costs, grads, tf.math.is_finite(tf.add_n(sums))
 
   @compiled_whole
   def step(*batch):
