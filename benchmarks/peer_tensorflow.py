@@ -25,19 +25,36 @@ def _hps(values):
 class Ours:
   """This project's model, trained by its own step."""
 
-  def build(self, values: dict) -> None:
-    """Makes the model and a batch; values are those of HParams."""
+  def build(self, values: dict, num_devices: int = 1) -> None:
+    """Makes the model and a batch.
+
+    Args:
+      values: those of HParams.
+      num_devices: of which all but one are virtual.
+    """
     import tensorflow as tf
 
     from embedding_rnn.embedding_rnn import Model, make_optimizer
     from embedding_rnn.training.step import make_training_step
     from embedding_rnn.training.training import NoteObjective
 
+    strategy = tf.distribute.get_strategy()
+    if num_devices > 1:
+      tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices('CPU')[0],
+        [tf.config.LogicalDeviceConfiguration()] * num_devices,
+      )
+      strategy = tf.distribute.MirroredStrategy(
+        [f'CPU:{i}' for i in range(num_devices)]
+      )
     self.hps = hps = _hps(values)
-    self.model = Model(hps)
-    optimizer = make_optimizer(hps)
-    optimizer.build(self.model.trainable_variables)
-    self.step = make_training_step(NoteObjective(self.model, 0), optimizer)
+    with strategy.scope():
+      self.model = Model(hps)
+      optimizer = make_optimizer(hps)
+      optimizer.build(self.model.trainable_variables)
+    self.step = make_training_step(
+      NoteObjective(self.model, 0), optimizer, strategy
+    )
     shape = [hps.batch_size, hps.max_seq_len + 1, hps.seq_width]
     self.batch = tf.random.stateless_normal(shape, [0, 0])
     self.pitches = tf.constant(_one_hots(hps, hps.batch_size))
