@@ -7,7 +7,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import logging
 from absl.flags import argparse_flags
@@ -33,16 +33,31 @@ _TAIL_LINES = 40
 _FILE_WIDTH = 200  # columns, for output that is not a terminal's
 
 
+class _PlainErrors:
+  """Shows what was typed without effect on a terminal."""
+
+  def error(self, message: str) -> NoReturn:
+    super().error(cli.plain(message))  # type: ignore[misc]
+
+
+class _Parser(_PlainErrors, argparse_flags.ArgumentParser):
+  """Of flags of absl, too."""
+
+
+class _SubParser(_PlainErrors, argparse.ArgumentParser):
+  """Of one of the commands."""
+
+
 def parse_command_line(argv: Sequence[str]) -> argparse.Namespace:
   """Parses the command line of script_utils.py, or embedding-rnn jobs."""
   program = pathlib.Path(argv[0]).name
-  parser = argparse_flags.ArgumentParser(
+  parser = _Parser(
     prog=f'python {program}' if program.endswith('.py') else program,
     description='Looks after jobs that run.py submitted.',
     epilog='Example: %(prog)s status --watch; each command has its own --help.',
   )
   subparsers = parser.add_subparsers(
-    required=True, metavar='COMMAND', parser_class=argparse.ArgumentParser
+    required=True, metavar='COMMAND', parser_class=_SubParser
   )
 
   command = _add_command(
