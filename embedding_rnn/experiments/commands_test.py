@@ -125,3 +125,11 @@ def test_help_has_examples_and_is_quick_since_without_tensorflow(tmp_path):
       [sys.executable, '-c', code, name, '--help'], text=True
     )
     assert f'Example: python script_utils.py {name} ' in output
+
+
+def test_what_was_typed_has_no_effect_on_a_terminal(capsys):
+  for arguments in (['\x1b[31m'], ['status', 'a', '\x1b[31m']):
+    with pytest.raises(SystemExit, match='2'):
+      run(*arguments)
+    err = capsys.readouterr().err
+    assert '[31m' in err and '\x1b' not in err

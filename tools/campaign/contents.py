@@ -89,7 +89,6 @@ def _of_npy(rng: random.Random) -> Iterator[Damage]:
     yield Damage(f'with {value}', spoilt(value))
   for name, change in {
     'no rows': lambda x: x[:0],
-    'flat': lambda x: x.reshape(-1),
     'texts': lambda x: x.astype('U5'),
     'complex': lambda x: x.astype(complex),
     'one more axis': lambda x: x[None, None],
@@ -99,6 +98,7 @@ def _of_npy(rng: random.Random) -> Iterator[Damage]:
   }.items():
     yield Damage(name, changed(change))
   for name, change in {
+    'flat': lambda x: x.reshape(-1),
     'one row less': lambda x: x[:-1],
     'all zero': np.zeros_like,
     'all huge': lambda x: np.full(x.shape, 1e38, np.float32),

@@ -49,15 +49,8 @@ class Trial(NamedTuple):
 def _works() -> tuple[Work, ...]:
   run = '--run_dir=logs/run'
   resume = ('--resume',)
-  whole = [
-    'embedding-rnn', 'train', '--data_dir=data', '--log_root=logs',
-    '--exp_name=k',
-    f'--hparam={stage_lib.TINY},num_steps=40,save_every=10,model=lstm,'
-    'enc_model=lstm,error_order=0',
-  ]  # fmt: skip
   return (
     Work('training', stage_lib.train(400, 20, 'k'), 'logs/k', 5, resume),
-    Work('a whole run', whole, 'logs', 1, resume),
     Work(
       'WaveNet training', stage_lib.train_wavenet(30, 3, 'k'), 'logs/k', 1,
       resume,
