@@ -218,6 +218,9 @@ def _watch(job: Job, restarts: bool) -> list[RunStatus]:
       statuses = read_status(job)
       live.update(make_status_table(job, statuses), refresh=True)
       states = {status.name: status.state for status in statuses}
+      if restarts and not before and not set(states.values()) <= set(OVER):
+        # Raises if Slurm does not answer. Later it may pause for a while.
+        slurm.activities(job)
       if not console.is_terminal:
         for name, state in states.items():
           if state != before.get(name):

@@ -81,6 +81,19 @@ def test_wait_fails_if_a_run_does(job, use):
   assert cluster.submitted == []
 
 
+def test_wait_asks_slurm_once_whether_it_is_there(job, use):
+  def fail(job):
+    raise ConnectionError('squeue failed')
+
+  cluster = Cluster(('FINISHED', 'FINISHED'))
+  cluster.activities = fail
+  use(cluster)
+  run('wait', job.folder)  # There is nothing to ask.
+  cluster.looks = [('UNKNOWN', 'FINISHED')]
+  with pytest.raises(ConnectionError, match='squeue'):
+    run('wait', job.folder)
+
+
 def test_status_watches_and_changes_nothing(job, use, capsys):
   cluster = use(Cluster(('RUNNING', 'DIED'), ('FINISHED', 'DIED')))
   run('status', job.name, f'--log_root={job.settings.log_root}', '--watch')
