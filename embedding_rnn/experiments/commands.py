@@ -33,31 +33,27 @@ _TAIL_LINES = 40
 _FILE_WIDTH = 200  # columns, for output that is not a terminal's
 
 
-class _PlainErrors:
+class _Parser(argparse.ArgumentParser):
   """Shows what was typed without effect on a terminal."""
 
   def error(self, message: str) -> NoReturn:
-    super().error(cli.plain(message))  # type: ignore[misc]
+    super().error(cli.plain(message))
 
 
-class _Parser(_PlainErrors, argparse_flags.ArgumentParser):
-  """Of flags of absl, too."""
-
-
-class _SubParser(_PlainErrors, argparse.ArgumentParser):
-  """Of one of the commands."""
+class _ParserOfFlags(_Parser, argparse_flags.ArgumentParser):
+  """Knows the flags of absl, too."""
 
 
 def parse_command_line(argv: Sequence[str]) -> argparse.Namespace:
   """Parses the command line of script_utils.py, or embedding-rnn jobs."""
   program = pathlib.Path(argv[0]).name
-  parser = _Parser(
+  parser = _ParserOfFlags(
     prog=f'python {program}' if program.endswith('.py') else program,
     description='Looks after jobs that run.py submitted.',
     epilog='Example: %(prog)s status --watch; each command has its own --help.',
   )
   subparsers = parser.add_subparsers(
-    required=True, metavar='COMMAND', parser_class=_SubParser
+    required=True, metavar='COMMAND', parser_class=_Parser
   )
 
   command = _add_command(

@@ -298,7 +298,7 @@ def _of_command(
         f'--{flag} of type {kind}',
         command.line(**{flag: value}),
         may_pass,
-        (shown, flag, ascii(value)),
+        (shown.partition(',')[0] or flag, flag, ascii(value)),
       )
     for other in ('', '=') if kind != 'bool' else ():
       yield Case(
