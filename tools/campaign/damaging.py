@@ -100,23 +100,20 @@ def _results(path: pathlib.Path) -> dict:
   return {(k,): v for k, v in judging.results_of(path).items()}
 
 
-def expectations(stage: pathlib.Path, folder: pathlib.Path) -> dict:
-  """What each action gives without damage, twice the same."""
-  found: dict = {}
-  for action in _actions():
-    both = []
-    for name in ('once', 'again'):
-      room = stage_lib.copy(stage, folder / name / 'room')
-      outcome = children.run(action.command, room)
-      if outcome.status:
-        raise RuntimeError(f'{action.name} failed:\n{outcome.text}')
-      both.append(results(action, room, outcome))
-      shutil.rmtree(room.parent)
-    if both[0] != both[1]:
-      differing = [k for k in both[0] if both[0][k] != both[1].get(k)]
-      raise RuntimeError(f'{action.name} is not repeatable: {differing}')
-    found[action] = both[0]
-  return found
+def expect(action: Action, stage: pathlib.Path, folder: pathlib.Path) -> dict:
+  """What an action gives without damage, twice the same."""
+  both = []
+  for name in ('once', 'again'):
+    room = stage_lib.copy(stage, folder / name / 'room')
+    outcome = children.run(action.command, room)
+    if outcome.status:
+      raise RuntimeError(f'{action.name} failed:\n{outcome.text}')
+    both.append(results(action, room, outcome))
+    shutil.rmtree(room.parent)
+  if both[0] != both[1]:
+    differing = [k for k in both[0] if both[0][k] != both[1].get(k)]
+    raise RuntimeError(f'{action.name} is not repeatable: {differing}')
+  return both[0]
 
 
 def generate(count: int, seed: int, stage: pathlib.Path) -> Iterator[Case]:
