@@ -7,6 +7,7 @@ import dataclasses
 import pathlib
 import shlex
 import shutil
+import sys
 from collections.abc import Callable
 
 import children
@@ -163,6 +164,7 @@ def _try_kills(result, count, seed, stage, folder):
       result.fail(trial.about, trial.command, trial.problems)
     else:
       result.outcomes[trial.verdict] += 1
+      sys.stderr.write(f'{trial.about}: as undisturbed\n')
 
 
 ATTACKS: dict[str, Callable] = {
