@@ -13,8 +13,6 @@ With no data at hand, the embedded note collection is used. Every run needs a
 name of its own; it is kept in the folder log_root/name.
 """
 
-from absl import app
-
 from embedding_rnn import run
 from embedding_rnn.utils import cli
 
@@ -42,4 +40,4 @@ def main(argv):
 
 if __name__ == '__main__':
   run.define_flags()
-  app.run(cli.report_errors(main))
+  cli.run(main)

@@ -7,12 +7,8 @@ Examples:
   python script_utils.py cancel default_run-20250131-120000 default_local
 """
 
-from absl import app
-
 from embedding_rnn.experiments import commands
 from embedding_rnn.utils import cli
 
 if __name__ == '__main__':
-  app.run(
-    cli.report_errors(commands.main), flags_parser=commands.parse_command_line
-  )
+  cli.run(commands.main, commands.parse_command_line)

@@ -14,12 +14,10 @@ files go to run_dir/synthesis, or synthesis_2 and so on, a folder for each
 setting; index.html shows them, summary.json lists them.
 """
 
-from absl import app
-
 if __name__ == '__main__':
   # Not above: processes that draw figures import this file, too.
   from embedding_rnn.synthesize import command
   from embedding_rnn.utils import cli
 
   command.define_flags()
-  app.run(cli.report_errors(command.main))
+  cli.run(command.main)

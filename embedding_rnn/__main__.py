@@ -7,7 +7,7 @@ import importlib
 import sys
 from typing import Any, NamedTuple
 
-from absl import app, flags
+from absl import flags
 
 from embedding_rnn.utils import cli
 
@@ -107,14 +107,12 @@ def main() -> Any:
   )
   module = importlib.import_module(command.module)
   if hasattr(module, 'parse_command_line'):
-    return app.run(
-      cli.report_errors(module.main), flags_parser=module.parse_command_line
-    )
+    return cli.run(module.main, module.parse_command_line)
   before = set(flags.FLAGS)
   module.define_flags()
   for flag in set(flags.FLAGS) - before:  # Those that --help shows.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
-  return app.run(cli.report_errors(module.main))
+  return cli.run(module.main)
 
 
 def _overview() -> str:

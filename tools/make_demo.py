@@ -9,7 +9,7 @@ Example:
 
 import pathlib
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 import embedding_rnn
 from embedding_rnn.synthesize import page, synthesis
@@ -55,4 +55,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   flags.DEFINE_string('output_dir', str(_FOLDER), 'Folder to write to.')
-  app.run(cli.report_errors(main))
+  cli.run(main)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
 from embedding_rnn.evaluate import tables
 from embedding_rnn.training import checkpoints
@@ -83,4 +83,4 @@ if __name__ == '__main__':
     str(checkpoints.PRETRAINED_FOLDER),
     'Folder to write to, which is replaced.',
   )
-  app.run(cli.report_errors(main))
+  cli.run(main)

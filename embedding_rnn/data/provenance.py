@@ -121,16 +121,21 @@ def _read_notes(
       f'{os.fspath(path)!r} has frames of shape {frames.shape}; the run takes '
       f'[N, {shape[0]}, {shape[1]}].'
     )
-  frames = checks.check_notes(frames, hps.seq_width).astype(np.float32)
   number = len(frames)
+  try:
+    frames = checks.check_notes(frames, hps.seq_width).astype(np.float32)
+    pitches = checks.one_hots(pitches, hps.context_vec_size, number)
+    velocities = checks.one_hots(
+      velocities, NUM_VELOCITIES, number, 'velocities'
+    )
+  except ValueError as error:
+    raise ValueError(f'{os.fspath(path)!r}: {error}') from error
   none = np.arange(0)
   return dataset.NoteDataset(
     data_dir=os.fspath(path),
     frames=frames,
-    pitches=checks.one_hots(pitches, hps.context_vec_size, number),
-    velocities=checks.one_hots(
-      velocities, NUM_VELOCITIES, number, 'velocities'
-    ),
+    pitches=pitches,
+    velocities=velocities,
     rows={'train': none, 'valid': none, 'test': np.arange(number)},
     metadata={key: described[key] for key in _CODEC if key in described},
     velocity_context=bool(hps.velocity_context),

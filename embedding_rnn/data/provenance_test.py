@@ -60,6 +60,7 @@ def test_a_folder_may_have_fewer_notes_than_training_takes(
     ({'frames': np.zeros((0, 125, 16))}, 'at least one note'),
     ({'frames': np.full((12, 125, 16), np.nan)}, 'NaN'),
     ({'midi_pitch': np.arange(3)}, '12 notes or latents but 3 pitches'),
+    ({'midi_pitch': np.full(12, 60.5)}, 'pitches of dtype float64'),
     ({'velocity': np.full(12, 128)}, 'velocities from 128'),
     ({'velocity': np.array([None] * 12)}, 'no .npz file of the arrays'),
   ],
@@ -69,7 +70,7 @@ def test_refuses_files_that_are_not_notes(
 ):
   path = tmp_path / 'bad.npz'
   _write(path, dataset, **changes)
-  with pytest.raises(ValueError, match=message):
+  with pytest.raises(ValueError, match=rf"bad\.npz'.*{message}"):
     provenance.open_notes(path, run.hps, run.info)
 
 

@@ -13,7 +13,7 @@ with a row for each of them; a run that fails is named, the others go on.
 
 import pathlib
 
-from absl import app, flags
+from absl import flags
 
 from embedding_rnn.data.splits import SPLITS
 from embedding_rnn.evaluate import tables
@@ -124,4 +124,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  app.run(cli.report_errors(main))
+  cli.run(main)

@@ -7,7 +7,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import logging
 from absl.flags import argparse_flags
@@ -33,16 +33,27 @@ _TAIL_LINES = 40
 _FILE_WIDTH = 200  # columns, for output that is not a terminal's
 
 
+class _Parser(argparse.ArgumentParser):
+  """Shows what was typed without effect on a terminal."""
+
+  def error(self, message: str) -> NoReturn:
+    super().error(cli.plain(message))
+
+
+class _ParserOfFlags(_Parser, argparse_flags.ArgumentParser):
+  """Knows the flags of absl, too."""
+
+
 def parse_command_line(argv: Sequence[str]) -> argparse.Namespace:
   """Parses the command line of script_utils.py, or embedding-rnn jobs."""
   program = pathlib.Path(argv[0]).name
-  parser = argparse_flags.ArgumentParser(
+  parser = _ParserOfFlags(
     prog=f'python {program}' if program.endswith('.py') else program,
     description='Looks after jobs that run.py submitted.',
     epilog='Example: %(prog)s status --watch; each command has its own --help.',
   )
   subparsers = parser.add_subparsers(
-    required=True, metavar='COMMAND', parser_class=argparse.ArgumentParser
+    required=True, metavar='COMMAND', parser_class=_Parser
   )
 
   command = _add_command(
@@ -203,6 +214,9 @@ def _watch(job: Job, restarts: bool) -> list[RunStatus]:
       statuses = read_status(job)
       live.update(make_status_table(job, statuses), refresh=True)
       states = {status.name: status.state for status in statuses}
+      if restarts and not before and not set(states.values()) <= set(OVER):
+        # Raises if Slurm does not answer. Later it may pause for a while.
+        slurm.activities(job)
       if not console.is_terminal:
         for name, state in states.items():
           if state != before.get(name):

@@ -81,6 +81,19 @@ def test_wait_fails_if_a_run_does(job, use):
   assert cluster.submitted == []
 
 
+def test_wait_asks_slurm_once_whether_it_is_there(job, use):
+  def fail(job):
+    raise ConnectionError('squeue failed')
+
+  cluster = Cluster(('FINISHED', 'FINISHED'))
+  cluster.activities = fail
+  use(cluster)
+  run('wait', job.folder)  # There is nothing to ask.
+  cluster.looks = [('UNKNOWN', 'FINISHED')]
+  with pytest.raises(ConnectionError, match='squeue'):
+    run('wait', job.folder)
+
+
 def test_status_watches_and_changes_nothing(job, use, capsys):
   cluster = use(Cluster(('RUNNING', 'DIED'), ('FINISHED', 'DIED')))
   run('status', job.name, f'--log_root={job.settings.log_root}', '--watch')
@@ -125,3 +138,11 @@ def test_help_has_examples_and_is_quick_since_without_tensorflow(tmp_path):
       [sys.executable, '-c', code, name, '--help'], text=True
     )
     assert f'Example: python script_utils.py {name} ' in output
+
+
+def test_what_was_typed_has_no_effect_on_a_terminal(capsys):
+  for arguments in (['\x1b[31m'], ['status', 'a', '\x1b[31m']):
+    with pytest.raises(SystemExit, match='2'):
+      run(*arguments)
+    err = capsys.readouterr().err
+    assert '[31m' in err and '\x1b' not in err

@@ -198,13 +198,13 @@ def find_job(log_root: str | os.PathLike[str], name: str | None) -> Job:
   if name and (pathlib.Path(name) / _JOB).is_file():
     return read_job(pathlib.Path(name).absolute())
   folders = list_jobs(log_root)
-  if not name and folders:
+  if name is None and folders:
     return read_job(folders[-1])
   for folder in folders:
     if folder.name == name:
       return read_job(folder)
   known = ', '.join(folder.name for folder in folders[-10:]) or 'none'
-  wanted = f'no job {name!r}' if name else 'no job'
+  wanted = 'no job' if name is None else f'no job {name!r}'
   raise FileNotFoundError(
     f"There is {wanted} in '{pathlib.Path(log_root, JOBS)}'; the newest are: "
     f'{known}. Give the --log_root that it was submitted with.'

@@ -40,6 +40,9 @@ def test_find_job(job, tmp_path):
   assert find_job('elsewhere', str(job.folder)) == job
   with pytest.raises(FileNotFoundError, match=f"no job 'none' .*{job.name}"):
     find_job(tmp_path, 'none')
+  # As of a variable of a shell that is not set; it must not mean the newest.
+  with pytest.raises(FileNotFoundError, match="no job ''"):
+    find_job(tmp_path, '')
   with pytest.raises(FileNotFoundError, match='log_root'):
     find_job(tmp_path / 'elsewhere', None)
 

@@ -14,7 +14,7 @@ Its file export.json says what each signature takes and gives, and what the
 frames are. Notes are in the original format: the transforms are in the graph.
 """
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import cli
@@ -50,4 +50,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  app.run(cli.report_errors(main))
+  cli.run(main)

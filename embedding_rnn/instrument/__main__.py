@@ -21,7 +21,7 @@ import itertools
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from absl import app, flags
+from absl import flags
 
 from embedding_rnn.audio import pitches
 from embedding_rnn.instrument import options
@@ -139,4 +139,4 @@ def _latents(
 
 if __name__ == '__main__':
   define_flags()
-  app.run(cli.report_errors(main))
+  cli.run(main)

@@ -17,7 +17,7 @@ import itertools
 import pathlib
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 from embedding_rnn.instrument import midi, options, playing
 from embedding_rnn.training import checkpoints
@@ -100,4 +100,4 @@ def _check_flags(args: Any) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  app.run(cli.report_errors(main))
+  cli.run(main)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from embedding_rnn.data.preparation import encoding, recordings
 from embedding_rnn.data.preparation.sources import open_source
@@ -95,4 +95,4 @@ if __name__ == '__main__':
   # TensorFlow reads it when it starts: several processes may share a GPU.
   os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')
   define_flags()
-  app.run(cli.report_errors(main))
+  cli.run(main)

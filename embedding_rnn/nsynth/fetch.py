@@ -24,7 +24,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from embedding_rnn.nsynth import download
 from embedding_rnn.utils import cli, files, locks, reading
@@ -228,4 +228,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  app.run(cli.report_errors(main))
+  cli.run(main)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
-from absl import logging
+from absl import app, flags, logging
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -95,6 +95,29 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
     return 0
 
   return reporting
+
+
+def run(
+  main: Callable[[Any], object],
+  parse: Callable[[list[str]], Any] | None = None,
+) -> None:
+  """Runs a command by its command line, and exits with its status.
+
+  Args:
+    main: see `report_errors`.
+    parse: what it takes from the command line; default: all but its flags.
+  """
+  app.run(report_errors(main), flags_parser=parse or _parse_flags)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  try:
+    return flags.FLAGS(argv)
+  # A --flagfile may be no text; and some of absl's own errors are ValueErrors.
+  except (flags.Error, ValueError, OSError) as error:
+    problem = plain(files.explain(error)).rstrip('.')
+    sys.stderr.write(f'Error in the flags: {problem}. See --help.\n')
+    sys.exit(1)
 
 
 def plain(text: str) -> str:

@@ -1,7 +1,11 @@
 import io
 import logging as python_logging
 import math
+import os
+import pathlib
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree
 
 import pytest
@@ -187,3 +191,30 @@ def test_a_bar_of_a_terminal_is_what_tqdm_makes_of_it(monkeypatch):
   monkeypatch.setattr(cli.sys, 'stderr', stream)
   assert list(cli.progress_bar(range(3), 'Doing')) == [0, 1, 2]
   assert stream.getvalue().startswith('\rDoing:   0%')
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (['--no_such=\x1b[31m1'], "Unknown command line flag 'no_such'"),
+    (['--verbosity=\x1b[31mred'], 'verbosity=�[31mred'),
+    (['--noonly_check_args=true'], 'does not take an argument'),
+    (['--flagfile=no_such'], 'no_such'),
+    (['--flagfile=.'], '.'),
+    (['--flagfile=noise'], 'decode'),
+  ],
+)
+def test_errors_in_flags_are_a_line(arguments, message, tmp_path):
+  (tmp_path / 'noise').write_bytes(b'\xff\xfe\x1b')
+  code = 'from embedding_rnn.utils import cli; cli.run(print)'
+  child = subprocess.run(
+    [sys.executable, '-c', code, *arguments],
+    cwd=tmp_path,
+    env=os.environ | {'PYTHONPATH': str(pathlib.Path(cli.__file__).parents[2])},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert child.returncode == 1 and not child.stdout
+  assert message in child.stderr and '\x1b' not in child.stderr
+  assert child.stderr.count('\n') == 1 and child.stderr.endswith('--help.\n')

@@ -13,7 +13,7 @@ Example:
 import pathlib
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from embedding_rnn.audio import harmonic_analysis, harmonics
 from embedding_rnn.audio.codec import (
@@ -78,7 +78,7 @@ def fit(features_db: np.ndarray, midi_pitch: np.ndarray) -> LinearMap:
 def main(argv: list[str]) -> None:
   """Renders and analyses the training notes, fits the map, writes it."""
   if len(argv) > 1:
-    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+    raise ValueError(f'Unexpected arguments: {argv[1:]}')
   soundfont = flags.FLAGS.soundfont
   linear_map = fit(*analyse_training_notes(soundfont))
   path = pathlib.Path(flags.FLAGS.output)
@@ -100,4 +100,4 @@ def define_flags() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  app.run(main)
+  cli.run(main)

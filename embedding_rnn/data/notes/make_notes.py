@@ -27,7 +27,7 @@ import joblib
 import librosa
 import numpy as np
 import soundfile
-from absl import app, flags
+from absl import flags
 
 from embedding_rnn.audio.codec import HarmonicCodec
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
@@ -365,22 +365,21 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
   """Renders, encodes and writes a collection."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  del argv
   args = flags.FLAGS
   defaults = DENSE_SOUNDFONTS if args.dense else (DEFAULT_SOUNDFONT,)
   soundfonts = args.soundfont or defaults
   for soundfont in soundfonts:
     if not pathlib.Path(soundfont).is_file():
-      raise app.UsageError(
+      raise ValueError(
         f'No soundfont at {soundfont}; give one with --soundfont, or install '
         'fluid-soundfont-gm and musescore-general-soundfont.'
       )
   folder = pathlib.Path(args.output_dir)
   if args.dense and folder.exists():
-    raise app.UsageError(f'{folder} exists; set --output_dir to a new folder.')
+    raise ValueError(f'{folder} exists; set --output_dir to a new folder.')
   if len(soundfonts) > 1 and not args.dense:
-    raise app.UsageError(
+    raise ValueError(
       f'{len(soundfonts)} soundfonts: several go with --dense only.'
     )
   plan = plan_notes(args.dense)
@@ -398,4 +397,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  app.run(main)
+  cli.run(main)

@@ -26,7 +26,7 @@ from embedding_rnn.data import metadata
 from embedding_rnn.data.preparation import recordings, shards, workers
 from embedding_rnn.data.preparation.base import Note, Source, sha256_of
 from embedding_rnn.data.preparation.recordings import Policy
-from embedding_rnn.utils import cli, files, locks, reading, settings
+from embedding_rnn.utils import cli, files, locks, memory, reading, settings
 
 if TYPE_CHECKING:
   from tqdm import tqdm
@@ -74,6 +74,11 @@ def encode_notes(
   """
   if num_processes < 1:
     raise ValueError(f'num_processes={num_processes}: expected at least 1.')
+  memory.expect_memory(
+    workers.MIN_BYTES * num_processes,
+    f'Encoding with num_processes={num_processes}',
+    'set fewer --processes',
+  )
   encoder = _ShardEncoder(source, codec, policy or Policy())
   encoding = _Encoding(encoder, pathlib.Path(data_dir))
   try:

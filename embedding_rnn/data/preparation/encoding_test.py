@@ -414,6 +414,11 @@ def test_error_in_one_of_the_processes(tmp_path):
 def test_bad_number_of_processes(tmp_path):
   with pytest.raises(ValueError, match='num_processes=0'):
     encode_notes(Tones(1), Levels(), tmp_path / 'data', num_processes=0)
+  with pytest.raises(
+    ValueError, match=r'num_processes=1000000 .* GB of memory'
+  ):
+    encode_notes(Tones(1), Levels(), tmp_path / 'data', num_processes=10**6)
+  assert not list(tmp_path.iterdir())
 
 
 def test_plan_is_plain_text(tmp_path):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 1.0
 
+# That a process takes: Python with NumPy, SciPy and librosa, at the least.
+MIN_BYTES = 100 << 20
+
 
 class Work(Protocol):
   """Work that any number of processes can share; it can be pickled."""

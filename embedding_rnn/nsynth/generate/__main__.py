@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 
-from absl import app, flags
+from absl import flags
 
 from embedding_rnn import nsynth
 from embedding_rnn.data import metadata
@@ -116,4 +116,4 @@ def _expect_same_codec(source: str, codec: WaveNetCodec) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  app.run(cli.report_errors(main))
+  cli.run(main)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 
-from absl import app, flags
+from absl import flags
 
 from embedding_rnn.utils import cli
 
@@ -83,4 +83,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  app.run(cli.report_errors(main))
+  cli.run(main)
