@@ -22,7 +22,7 @@ from embedding_rnn.training.trainer import (
   Trainer,
   read_saved_training,
 )
-from embedding_rnn.utils import files
+from embedding_rnn.utils import files, temporaries
 
 _MAX_SEED = 2**31  # TensorFlow gets it as an int32
 
@@ -90,7 +90,7 @@ def run_task(
       if is_chief:
         files.make_folder(folder)
         stack.enter_context(checkpoints.locked(folder))
-        files.remove_temporaries(folder)
+        temporaries.remove_left(folder)
       opened = (_reopen if resume else _begin)(task, folder)
     if opened.data:
       _make_trainer(task, folder, opened, strategy, is_new=not resume).run()

@@ -10,6 +10,8 @@ import pathlib
 import platform
 from collections.abc import Iterator
 
+from embedding_rnn.utils import files
+
 
 @contextlib.contextmanager
 def exclusive(path: pathlib.Path, wait: bool = True) -> Iterator[None]:
@@ -30,9 +32,10 @@ def exclusive(path: pathlib.Path, wait: bool = True) -> Iterator[None]:
       file.seek(0)
       holder = file.read().strip()
       raise BlockingIOError(errno.EAGAIN, holder, str(path)) from error
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {platform.node()}')
-    file.flush()
+    with files.named(path):
+      file.truncate(0)
+      file.write(f'process {os.getpid()} on {platform.node()}')
+      file.flush()
     yield
 
 
