@@ -42,7 +42,7 @@ COMMANDS = {
   'train': f'train --experiment=short_test --exp_name=x --hparam={TINY} '
   '--data_dir=IN/data --log_root=DISK/logs',
   'data_dir': 'train --experiment=short_test --exp_name=x '
-  f'--hparam={TINY},batch_size=256,num_steps=1 '
+  f'--hparam={TINY.replace("size=4,num_steps=4", "size=256,num_steps=1")} '
   '--data_dir=DISK/notes --log_root=DISK/logs',
   'synthesize': 'synthesize --run_dir=IN/run --output_dir=DISK/out '
   '--num_notes=1 --pitches=60',
@@ -117,17 +117,17 @@ def _on_a_disk(disk, num_kb, result_path, steps):
   subprocess.run(size, check=True)
   results: list = []
   for step in steps:
-    if step == AGAIN:
-      resume = ' --resume' if '--resume' in results[-1][1] else ''
-      step = steps[0] + resume
     if isinstance(step, int):
       size = ['mount', '-o', f'remount,size={step}k', disk]
       subprocess.run(size, check=True)
       continue
     said = f'{result_path}.said'
+    line = step
+    if step == AGAIN:
+      line = steps[0] + ' --resume' * ('--resume' in results[-1][1])
     child = os.fork()
     if not child:
-      os._exit(_run(step, said))
+      os._exit(_run(line, said))
     _, status = os.waitpid(child, 0)
     names = sorted(
       str(path.relative_to(disk))
@@ -220,4 +220,3 @@ def test_a_full_disk(name, inputs, on_a_disk):
     status, said, names, _ = again
     assert status == 0, (num_kb, errors, said)
     assert _lasting(names) == _lasting(whole)
-

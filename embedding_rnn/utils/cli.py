@@ -158,7 +158,9 @@ def for_each(
     except Exception as error:  # such as a GPU's memory that is too small
       logging.debug('The error was raised here:', exc_info=True)
       failed[name] = _explain(error)
-      logging.error('%s failed: %s: %s', name, type(error).__name__, failed[name])
+      logging.error(
+        '%s failed: %s: %s', name, type(error).__name__, failed[name]
+      )
   return results, failed
 
 

@@ -264,7 +264,7 @@ def test_a_full_disk_is_known(error, tmp_path):
   )
   assert '.tmp' not in files.explain(error)
   with (
-    pytest.raises(OSError, match="The disk is full: .*is kept") as caught,
+    pytest.raises(OSError, match=r'The disk is full: .*is kept') as caught,
     files.explained_full_disk(tmp_path),
   ):
     raise error
