@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams import api as hparams_api
 from embedding_rnn import figures
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.training import checkpoints
-from embedding_rnn.utils import files
+from embedding_rnn.utils import files, reading
 
 COLUMNS = (
   'step',  # training steps done
@@ -56,6 +56,7 @@ def restore_history(folder: pathlib.Path, history: bytes) -> None:
     history: the content of history.csv at the save.
   """
   path = folder / checkpoints.HISTORY
+  reading.expect_plain_file(path)
   found = path.read_bytes() if path.exists() else None
   if found == history:
     return

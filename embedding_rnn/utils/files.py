@@ -76,12 +76,14 @@ def make_output_dir(
     option: that names it.
 
   Raises:
-    ValueError: for an empty name, which would be the current folder.
+    ValueError: for an empty name, which would be the current folder, or one
+      that no folder can have.
   """
   if not os.fspath(output_dir):
     raise ValueError(
       f'--{option}= is empty: expected a folder, such as ./logs.'
     )
+  reading.expect_path(output_dir)
   folder = pathlib.Path(output_dir)
   try:
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,6 +121,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """As `replacing`, for a folder and all that is in it."""
   path = pathlib.Path(path)
+  reading.expect_path(path)
   with named(path), temporaries.beside(path, is_folder=True) as temporary:
     yield temporary
     for inside in (*temporary.rglob('*'), temporary):
@@ -207,6 +210,7 @@ def remove_folder(path: pathlib.Path) -> None:
 
 def make_folder(path: pathlib.Path) -> None:
   """Makes a folder and those above it, so that they outlast a power cut."""
+  reading.expect_path(path)
   missing = [p for p in (path, *path.parents) if not p.exists()]
   path.mkdir(parents=True, exist_ok=True)
   for made in missing:

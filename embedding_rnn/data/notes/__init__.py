@@ -84,6 +84,7 @@ def load(folder: str | os.PathLike = _PACKAGE_FOLDER) -> NoteCollection:
   """
   path = pathlib.Path(folder) / FILE_NAME
   try:
+    reading.expect_plain_file(path)
     with path.open('rb') as stream, np.load(stream, allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
       about = reading.parse_json(arrays.pop('about').tobytes())
