@@ -28,7 +28,7 @@ _COMMANDS = {
   'embedding_rnn.nsynth.encode': ('--source=x --output_dir=y', "'x'"),
   'embedding_rnn.nsynth.fetch': ('--url=x', '--url=x: expected'),
   'embedding_rnn.nsynth.generate': ('--source=x', 'Set --output_dir'),
-  'embedding_rnn.nsynth.train': ('--seed=x', '--seed=x'),
+  'embedding_rnn.nsynth.train': ('--hparam=width=0', 'width=0: expected'),
   'embedding_rnn.data.notes.make_notes': ('', 'output_dir'),
   'embedding_rnn.data.notes.fit_codec': ('--output=x y', 'y'),
 }

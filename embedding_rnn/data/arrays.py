@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from embedding_rnn.data.splits import SPLITS
-from embedding_rnn.utils import cli
+from embedding_rnn.utils import cli, reading
 
 _CHUNK_BYTES = 8 << 20
 REMAKE = 'make the file again, or restore it from a copy'
@@ -35,6 +35,7 @@ def open_array(path: str, hint: str) -> np.memmap:
     FileNotFoundError: if there is no such file.
     ValueError: if it is damaged, truncated, empty or holds no real numbers.
   """
+  reading.expect_plain_file(path)
   if not os.path.isfile(path):
     raise FileNotFoundError(f'There is no file {path!r}; {hint}.')
   try:

@@ -13,6 +13,7 @@ from embedding_rnn.audio.harmonics import NUM_MIDI
 from embedding_rnn.data import arrays, metadata, splits
 from embedding_rnn.data.transforms import Transforms
 from embedding_rnn.model.hparams import HParams
+from embedding_rnn.utils import reading
 
 # The files beside those that the hyperparameters name.
 IDS = {  # by the key of the names in the metadata
@@ -160,6 +161,7 @@ def open_dataset(
     ValueError: for bad data, with file, row and the fix.
   """
   data_dir = os.fspath(data_dir)
+  reading.expect_path(data_dir)
   if not os.path.isdir(data_dir):
     raise FileNotFoundError(
       f'There is no folder {data_dir!r}; set --data_dir to the folder that '

@@ -11,7 +11,7 @@ import numpy as np
 
 from embedding_rnn.data import arrays, checks, dataset, metadata
 from embedding_rnn.model.hparams import NUM_VELOCITIES, HParams
-from embedding_rnn.utils import files
+from embedding_rnn.utils import files, reading
 
 _CHUNK_BYTES = 8 << 20
 _CODEC = (metadata.CODEC, metadata.CHECKPOINT)
@@ -92,6 +92,8 @@ def open_notes(
     FileNotFoundError: if there is nothing.
     ValueError: for bad notes, of another shape, or of another codec.
   """
+  if not os.path.isdir(path):
+    reading.expect_plain_file(path)
   if os.path.isfile(path):
     return _read_notes(path, hps, described)
   notes = dataset.open_dataset(

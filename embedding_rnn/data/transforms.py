@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from embedding_rnn.model.hparams import HParams
-from embedding_rnn.utils import files
+from embedding_rnn.utils import files, reading
 
 
 class Difference:
@@ -339,6 +339,7 @@ class Transforms:
       FileNotFoundError: if there is no such file.
       ValueError: if it is damaged, or not a file of transforms.
     """
+    reading.expect_plain_file(path)
     try:
       with open(path, 'rb') as file:
         content = io.BytesIO(file.read())

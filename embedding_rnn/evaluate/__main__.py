@@ -112,8 +112,8 @@ def main(argv: list[str]) -> None:
   if is_sweep:
     text = sweep.format_runs(results)
     sweep.draw_errors(results['runs'], folder)
-    files.write_json(folder / tables.METRICS, results)
     files.write_text(folder / tables.TABLE, text + '\n')
+    files.write_json(folder / tables.METRICS, results)
     cli.write_result(text)
   else:
     for result in results['runs'].values():

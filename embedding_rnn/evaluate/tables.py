@@ -139,8 +139,8 @@ def write_metrics(
   """Writes metrics.json and metrics.txt to a folder."""
   folder = pathlib.Path(folder)
   checksum = {_CHECKSUM: reading.checksum(result)}
-  files.write_json(folder / METRICS, {**result, **checksum})
   files.write_text(folder / TABLE, format_metrics(result) + '\n')
+  files.write_json(folder / METRICS, {**result, **checksum})
 
 
 def read_metrics(path: pathlib.Path) -> dict[str, Any]:

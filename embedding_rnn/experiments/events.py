@@ -73,6 +73,7 @@ def record(path: pathlib.Path, event: str, **metadata: Any) -> None:
 def read_history(path: pathlib.Path) -> History:
   """Reads the events; lines that a crash tore are left out."""
   history = dataclasses.asdict(History())
+  reading.expect_plain_file(path)
   try:
     content = path.read_text('utf-8', 'replace')
   except FileNotFoundError:

@@ -180,9 +180,10 @@ def _results(run: Progress) -> dict[str, Any]:
   }
   return costs | {
     'state': 'finished' if run.is_finished else 'unfinished',
+    'problem': run.problem or None,
     'step': run.step,
     'num_steps': run.hps.num_steps,
-    'best_step': run.state.best_step,
+    'best_step': run.best_step,
     'hours': run.state.seconds / 3600,
     'num_params': run.info.get('num_params'),
   }

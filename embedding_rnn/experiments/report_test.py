@@ -185,6 +185,20 @@ def test_seeds_and_settings_of_users_are_told(tmp_path):
   assert rows == [('3', '[3]'), ('4', '[4]'), ('5', '[5]')]
 
 
+def test_a_lost_best_save_is_told(tmp_path):
+  for name in ('older', 'none'):
+    write_run(tmp_path / name, valid=(0.5, 0.1), test=(0.5, 0.1))
+  best = tmp_path / 'older' / 'best-00000010'
+  best.rename(best.with_name('best-00000005'))
+  shutil.rmtree(tmp_path / 'none' / 'best-00000010')
+  text = report.write_report(tmp_path)
+  assert 'older: its best save, of step 10, is lost' in text
+  assert 'none: The run at' in text and 'has lost its best-* saves' in text
+  rows = {row['run']: row for row in read_csv(tmp_path)}
+  assert rows['older']['best_step'] == '5'
+  assert rows['none']['state'] == 'damaged'
+
+
 def test_without_costs_there_is_no_figure(tmp_path):
   write_run(tmp_path / 'z', step=10)
   assert 'a figure needs' in report.write_report(tmp_path)
@@ -196,7 +210,7 @@ def test_where_nothing_can_be_written_the_table_is_shown(tmp_path):
   (tmp_path / 'report.csv').mkdir()  # so that none can be written
   text = report.write_report(tmp_path)
   assert '0.750' in text
-  assert f"Nothing is written: '{tmp_path / 'report.csv'}': " in text
+  assert f"Nothing is written: '{tmp_path / 'report.csv'}' is a" in text
 
 
 def test_nothing_to_report(tmp_path):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import pathlib
 from collections import defaultdict
 from typing import Any, NamedTuple
 
 import mido
 from absl import logging
+
+from embedding_rnn.utils import reading
 
 _DRUM_CHANNEL = 9  # of General MIDI, counted from 0
 _SUSTAIN, _PEDAL_DOWN = 64, 64  # controller, and its least value
@@ -70,7 +71,7 @@ def read_song(path: str | os.PathLike[str]) -> Song:
     OSError: if it cannot be read.
     ValueError: if it is damaged, has no notes, or lasts more than an hour.
   """
-  content = io.BytesIO(pathlib.Path(path).read_bytes())
+  content = io.BytesIO(reading.read_bytes(path))
   try:
     file = mido.MidiFile(file=content)
     events = _events(file)

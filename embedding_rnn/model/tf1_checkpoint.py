@@ -1,5 +1,6 @@
 """Reads checkpoints that the TensorFlow 1 program of 2017 wrote."""
 
+import glob
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from embedding_rnn.model import cells
+from embedding_rnn.utils import reading
 
 # What a checkpoint holds besides the weights.
 _STEP = 'embedding_rnn/global_step'
@@ -177,6 +179,7 @@ def _linear_weights(scope, layer):
 def _find_prefix(path):
   path = pathlib.Path(path)
   if path.is_dir():
+    reading.expect_plain_file(path / 'checkpoint')
     try:
       prefix = tf.train.latest_checkpoint(str(path))
     except UnicodeDecodeError:
@@ -198,6 +201,9 @@ def _find_prefix(path):
       f'No TensorFlow 1 checkpoint at {path}: expected a folder, a prefix or '
       'one of the files PREFIX.index and PREFIX.data-?????-of-?????.'
     )
+  name = glob.escape(pathlib.Path(prefix).name)
+  for data in pathlib.Path(prefix).parent.glob(f'{name}.data-*'):
+    reading.expect_plain_file(data)
   return prefix
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from embedding_rnn.nsynth import WaveNetAutoencoder, mu_law, runs
-from embedding_rnn.nsynth.train import training
+from embedding_rnn.nsynth import WaveNetAutoencoder, mu_law
+from embedding_rnn.nsynth.train import hparams, training
 
 TESTDATA = pathlib.Path(__file__).parents[1] / 'testdata' / 'nsynth_wavenet'
 SIZES = (
@@ -38,7 +38,7 @@ TINY_RUN = (
 
 def tiny_hps(extra=''):
   """Hyperparameters of a tiny WaveNet autoencoder, and its training."""
-  return runs.default_hps().parse(TINY_RUN).parse(extra)
+  return hparams.default_hps().parse(TINY_RUN).parse(extra)
 
 
 def run_command(name, *arguments):

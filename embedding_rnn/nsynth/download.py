@@ -45,6 +45,7 @@ def download(
   """
   part = path.with_name(f'{path.name}.part')
   mark_path = path.with_name(f'{path.name}.part.json')
+  reading.expect_plain_file(part)
   with _explained(url, path, part):
     response, start = _open(url, part, _read_mark(mark_path, url))
     with response:

@@ -140,6 +140,7 @@ def _read_checksums(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _sha256(path: pathlib.Path) -> str:
+  reading.expect_plain_file(path)
   digest = hashlib.sha256()
   size = path.stat().st_size
   with (

@@ -99,24 +99,26 @@ def synthesize(
   style = outputs.choose_style(made, codec, run.transforms.pca)
   decoded = outputs.decode(made, None if just_figures else codec, config.alphas)
   first = list(itertools.islice(decoded, outputs.NUM_SHOWN))
-  records = outputs.write_notes(
-    itertools.chain(first, decoded),
-    len(made),
-    folder,
-    style,
-    config.keep_levels,
-  )
-  summary = {
-    'run': settings.pop('run'),
-    'step': run.step,
-    'codec': codec.name if codec else None,
-    **settings,
-    'overviews': outputs.write_overviews(first, folder, style),
-    'notes': records,
-  }
-  files.write_json(folder / _SUMMARY, summary)
-  table = tables.tabulate(metrics) if metrics else ()
-  page.write(folder, summary, command, *table)
+  # The page that was there stays until there is a whole one.
+  with files.replacing_files(folder, (_SUMMARY, page.FILE_NAME)) as temporary:
+    records = outputs.write_notes(
+      itertools.chain(first, decoded),
+      len(made),
+      temporary,
+      style,
+      config.keep_levels,
+    )
+    summary = {
+      'run': settings.pop('run'),
+      'step': run.step,
+      'codec': codec.name if codec else None,
+      **settings,
+      'overviews': outputs.write_overviews(first, temporary, style),
+      'notes': records,
+    }
+    files.write_json(temporary / _SUMMARY, summary)
+    table = tables.tabulate(metrics) if metrics else ()
+    page.write(temporary, summary, command, *table)
   return summary
 
 

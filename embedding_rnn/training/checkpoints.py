@@ -103,6 +103,7 @@ def is_run(folder: str | os.PathLike[str]) -> bool:
 
 def expect_run(folder: str | os.PathLike[str]) -> pathlib.Path:
   """The folder as a path, or FileNotFoundError if it is not a run's."""
+  reading.expect_path(folder)
   folder = pathlib.Path(folder)
   if not is_run(folder):
     raise FileNotFoundError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +18,7 @@ from tensorboard.plugins.hparams import api as hparams_api
 from embedding_rnn import figures
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.training import checkpoints
-from embedding_rnn.utils import files
+from embedding_rnn.utils import files, reading
 
 COLUMNS = (
   'step',  # training steps done
@@ -29,6 +31,8 @@ COLUMNS = (
   'kl_weight',
   'seconds',  # that the steps, or the evaluation, took
 )
+_EVENTS = 'events.out.tfevents.*'
+_RECORD_BYTES = 16  # of a record, beside its content: its length and checksums
 _PREFIXES = {'train': 'Train', 'valid': 'Valid', 'test': 'Eval'}
 _TAGS = {
   'cost': '{}_Cost',
@@ -52,6 +56,7 @@ def restore_history(folder: pathlib.Path, history: bytes) -> None:
     history: the content of history.csv at the save.
   """
   path = folder / checkpoints.HISTORY
+  reading.expect_plain_file(path)
   found = path.read_bytes() if path.exists() else None
   if found == history:
     return
@@ -90,7 +95,11 @@ class TrainingLog:
     else:
       restore_history(folder, history)
     self._file = self._path.open('ab')
+    before = set(folder.glob(_EVENTS))
     self._writer = tf.summary.create_file_writer(str(folder))
+    self._writer.init()
+    (self._events,) = set(folder.glob(_EVENTS)) - before
+    self._num_event_bytes = 0  # that are known to be there
 
   def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
     """Writes one point.
@@ -103,8 +112,9 @@ class TrainingLog:
     line = io.StringIO()
     row = {'step': step, 'split': split, **values}
     csv.DictWriter(line, COLUMNS, lineterminator='\n').writerow(row)
-    self._file.write(line.getvalue().encode())
-    self._file.flush()
+    with files.named(self._path):
+      self._file.write(line.getvalue().encode())
+      self._file.flush()
     tags = {
       _TAGS[name].format(_PREFIXES[split]): v for name, v in values.items()
     }
@@ -122,14 +132,14 @@ class TrainingLog:
         {k: v if isinstance(v, plain) else str(v) for k, v in values.items()},
         trial_id=self._path.parent.name,
       )
-    self._writer.flush()
+    self._flush()
 
   def write_scalars(self, step: int, values: Mapping[str, float]) -> None:
     """Writes values to TensorBoard alone, under their own tags."""
     with self._writer.as_default(step=step):
       for tag, value in values.items():
         tf.summary.scalar(tag, value)
-    self._writer.flush()
+    self._flush()
 
   def write_sounds(
     self, step: int, what: str, sounds: Mapping[str, np.ndarray]
@@ -147,7 +157,24 @@ class TrainingLog:
         tf.summary.audio(f'Audio/{tag}', audio[None, :, None], SAMPLE_RATE)
         image = figures.spectrogram_image(audio)
         tf.summary.image(f'Spectrogram/{tag}', image[None])
+    self._flush()
+
+  def _flush(self) -> None:
+    """Writes events to the disk, and looks whether they are there.
+
+    TensorFlow does not tell of all that a full disk did not take.
+    """
     self._writer.flush()
+    with self._events.open('rb') as file:
+      end, size = self._num_event_bytes, os.fstat(file.fileno()).st_size
+      while end < size:
+        file.seek(end)
+        length = int.from_bytes(file.read(8), 'little')
+        end += _RECORD_BYTES + length
+    if end != size:
+      number = errno.ENOSPC
+      raise OSError(number, os.strerror(number), str(self._events))
+    self._num_event_bytes = size
 
   def history(self) -> bytes:
     """All of history.csv so far."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.training import checkpoints
-from embedding_rnn.utils import files, settings
+from embedding_rnn.utils import files, reading, settings
 from embedding_rnn.utils.files import DamagedFileError
 
 
@@ -63,6 +63,8 @@ class Progress:
     step: steps done, a little ahead of the newest save while training.
     costs: at the best step, for 'valid' and 'test' their "cost" and those that
       it is made of, see `Run.costs`; {} before the first evaluation.
+    best_step: that of the best save; None before the first evaluation.
+    problem: what of it is lost; '' if nothing is.
   """
 
   name: str
@@ -71,6 +73,8 @@ class Progress:
   state: State
   step: int
   costs: dict[str, dict[str, float]]
+  best_step: int | None = None
+  problem: str = ''
 
   @property
   def is_finished(self) -> bool:
@@ -105,12 +109,37 @@ def _read(folder: pathlib.Path) -> Progress:
       folder, checkpoints.LAST, _read_state
     )
     hps.num_steps, hps.save_every = values['num_steps'], values['save_every']
-  if checkpoints.list_saves(folder, checkpoints.BEST):
-    _, costs = checkpoints.read_save(
+  best_step, problem = None, ''
+  if state.best_step or checkpoints.list_saves(folder, checkpoints.BEST):
+    save, costs = checkpoints.read_save(
       folder, checkpoints.BEST, checkpoints.read_costs
     )
+    best_step = save.step
+    if best_step < (state.best_step or 0):
+      problem = f'its best save, of step {state.best_step}, is lost'
+  if lost := lost_step(folder, hps):
+    problem = f'it came to step {lost}, but its last saves are lost'
   step = max(state.step, _last_logged_step(folder))
-  return Progress(folder.name, hps, run.info, state, step, costs)
+  return Progress(
+    folder.name, hps, run.info, state, step, costs, best_step, problem
+  )
+
+
+def lost_step(folder: pathlib.Path, *hps: HParams) -> int:
+  """The step that a run came to if it has lost all of its last saves, else 0.
+
+  At the first evaluation, a best save is written before the last save; what is
+  later was written after others.
+
+  Args:
+    folder: the run's.
+    *hps: with which it may have come so far.
+  """
+  if checkpoints.list_saves(folder, checkpoints.LAST):
+    return 0
+  best = checkpoints.list_saves(folder, checkpoints.BEST)
+  step = max([_last_logged_step(folder), *(save.step for save in best)])
+  return step if step > max(min(x.save_every, x.num_steps) for x in hps) else 0
 
 
 def expect_same_run(
@@ -150,8 +179,10 @@ def expect_same_run(
 
 def _last_logged_step(folder: pathlib.Path) -> int:
   """The last step in history.csv; it may be torn, so 0 if in doubt."""
+  path = folder / checkpoints.HISTORY
   try:
-    with (folder / checkpoints.HISTORY).open('rb') as file:
+    reading.expect_plain_file(path)
+    with path.open('rb') as file:
       file.seek(0, os.SEEK_END)
       file.seek(max(0, file.tell() - 1000))
       lines = file.read().decode(errors='replace').split('\n')[:-1]

@@ -17,12 +17,13 @@ from embedding_rnn.training import checkpoints
 from embedding_rnn.training.checkpoints import RunFiles
 from embedding_rnn.training.log import restore_history
 from embedding_rnn.training.objective import Objective
+from embedding_rnn.training.progress import lost_step
 from embedding_rnn.training.trainer import (
   SavedTraining,
   Trainer,
   read_saved_training,
 )
-from embedding_rnn.utils import files
+from embedding_rnn.utils import files, temporaries
 
 _MAX_SEED = 2**31  # TensorFlow gets it as an int32
 
@@ -90,7 +91,7 @@ def run_task(
       if is_chief:
         files.make_folder(folder)
         stack.enter_context(checkpoints.locked(folder))
-        files.remove_temporaries(folder)
+        temporaries.remove_left(folder)
       opened = (_reopen if resume else _begin)(task, folder)
     if opened.data:
       _make_trainer(task, folder, opened, strategy, is_new=not resume).run()
@@ -120,6 +121,7 @@ def _reopen(task: TrainingTask, folder: pathlib.Path) -> _Opened:
   """The run in a folder, where it was last saved."""
   run = checkpoints.read_run(folder, task.kind)
   task.expect_same_run(run)
+  _expect_no_lost_save(folder, task.kind, run.hps, task.hps)
   hps = task.hps.copy()
   run = run._replace(hps=hps)
   saved = None
@@ -133,6 +135,26 @@ def _reopen(task: TrainingTask, folder: pathlib.Path) -> _Opened:
   if not saved:
     logging.warning("'%s' has no saves yet; its training starts again.", folder)
   return _Opened(run, data, saved)
+
+
+def _expect_no_lost_save(
+  folder: pathlib.Path, kind: str, *hps: HParams
+) -> None:
+  """Raises DamagedFileError if a run would begin again, over what it has."""
+  step = lost_step(folder, *hps)
+  if step:
+    fix = 'remove the folder and train the run again'
+    has_best = checkpoints.list_saves(folder, checkpoints.BEST)
+    if has_best and kind == checkpoints.EMBEDDING_RNN:
+      fix = (
+        'train under another name, from the best weights of this one '
+        f"(--checkpoint_path='{folder}')"
+      )
+    raise files.DamagedFileError(
+      f"The run at '{folder}' came to step {step}, but has lost its "
+      f'{checkpoints.LAST}-* saves, which training goes on from; restore one '
+      f'from a copy, or {fix}.'
+    )
 
 
 def _make_trainer(task, folder, opened, strategy, is_new):

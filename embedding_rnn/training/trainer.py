@@ -110,10 +110,17 @@ class Trainer:
 
   def run(self) -> None:
     """Trains up to the last step, or to a signal."""
+    with files.explained_full_disk(self.folder, 'make room, and use --resume'):
+      self.log: TrainingLog | NoLog = (
+        TrainingLog(self.folder, self.history) if self.is_chief else NoLog()
+      )
+      try:
+        self._run()
+      finally:
+        self.log.close()
+
+  def _run(self) -> None:
     state, hps = self.state, self.hps
-    self.log: TrainingLog | NoLog = (
-      TrainingLog(self.folder, self.history) if self.is_chief else NoLog()
-    )
     self.log.write_hparams(hps.values())
     self.log.write_scalars(
       state.step, {'Num_Trainable_Params': self.model.count_params()}
@@ -130,17 +137,11 @@ class Trainer:
       mininterval=1,
       disable=not self.is_chief,
     )
-    with (
-      files.explained_full_disk(self.folder, 'make room, and use --resume'),
-      StopRequest(self.strategy, LOG_EVERY) as stop,
-    ):
-      try:
-        with bar:
-          self._loop(stop, bar)
-        # All is written before any worker goes on.
-        distribution.part(self.strategy)
-      finally:
-        self.log.close()
+    with StopRequest(self.strategy, LOG_EVERY) as stop:
+      with bar:
+        self._loop(stop, bar)
+      # All is written before any worker goes on.
+      distribution.part(self.strategy)
 
   def _loop(self, stop: StopRequest, bar: tqdm) -> None:
     state, hps = self.state, self.hps

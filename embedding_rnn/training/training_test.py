@@ -28,7 +28,13 @@ import embedding_rnn
 from embedding_rnn import figures, golden_test
 from embedding_rnn.data import batches as note_batches
 from embedding_rnn.data import dataset as data
-from embedding_rnn.training import checkpoints, stopping, trainer, training
+from embedding_rnn.training import (
+  checkpoints,
+  progress,
+  stopping,
+  trainer,
+  training,
+)
 from embedding_rnn.training import step as training_step
 from embedding_rnn.training.prior import fit_prior
 from embedding_rnn.training.trained_run_test import make_data
@@ -329,6 +335,21 @@ def test_a_damaged_save(finished, data_dir, tmp_path):
   state.unlink()
   training.train(hps(), data_dir, folder, seed=1, resume=True)
   assert_same_end(folder, finished[0])
+
+
+def test_lost_saves_to_go_on_from(finished, data_dir, tmp_path):
+  """To begin again would replace the best weights; the advice does not."""
+  folder = shutil.copytree(finished[0], tmp_path / 'run')
+  for save in checkpoints.list_saves(folder, checkpoints.LAST):
+    shutil.rmtree(save.path)
+  before = sorted(folder.rglob('*'))
+  with pytest.raises(files.DamagedFileError, match=r'came to step 12.*--check'):
+    training.train(hps(), data_dir, folder, seed=1, resume=True)
+  assert set(before) <= set(folder.rglob('*'))
+  assert 'are lost' in progress.read_progress(folder).problem
+  model = training._initial_model(hps(), 5, folder)
+  for name, array in checkpoints.weights_of(finished[1].model).items():
+    np.testing.assert_array_equal(checkpoints.weights_of(model)[name], array)
 
 
 @pytest.mark.parametrize('damage', ['a flipped bit', 'removal'])

@@ -38,11 +38,6 @@ PROGRAM = 'embedding-rnn'  # the command that is installed
 _LINE_SECONDS = 10.0  # between lines of a bar that is no terminal's
 # All that a terminal may obey, but for new lines and tabs; and lone surrogates.
 _CONTROLS = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
-_ROOM = {
-  'disk': files.MAKE_ROOM,
-  'memory': 'ask for less at a time, such as a smaller batch_size, smaller '
-  'sizes or fewer notes',
-}
 _MAX_WIDTH = 100_000  # characters; more than any table of ours has
 
 
@@ -73,21 +68,11 @@ def report_errors(main: Callable[[Any], object]) -> Callable:
           '--name=value; see --help.'
         )
       main(argv)
-    except _EXPECTED_ERRORS as error:
-      logging.debug('The error was raised here:', exc_info=True)
-      logging.error('Error: %s', files.explain(error))
-      return 1
     except Exception as error:
-      if not _is_exhausted(error):
+      if not isinstance(error, _EXPECTED_ERRORS) and not _is_exhausted(error):
         raise
       logging.debug('The error was raised here:', exc_info=True)
-      what = 'disk' if files.is_full_disk(error) else 'memory'
-      logging.error(
-        'Error: the %s is full (%s); %s.',
-        what,
-        (str(error).splitlines() or ['no more can be had'])[0],
-        _ROOM[what],
-      )
+      logging.error('Error: %s', _explain(error))
       return 1
     except KeyboardInterrupt:
       logging.error('Interrupted.')
@@ -133,11 +118,21 @@ class _PlainFormatter(python_logging.Formatter):
 
 
 def _is_exhausted(error: Exception) -> bool:
-  """Whether a device's memory was too small."""
+  """Whether a disk, or a device's memory, was too small."""
   tensorflow = sys.modules.get('tensorflow')  # else it is none of its errors
   kind = tensorflow and tensorflow.errors.ResourceExhaustedError
-  return isinstance(error, MemoryError) or bool(
-    kind and isinstance(error, kind)
+  is_memory = isinstance(error, (MemoryError, kind) if kind else MemoryError)
+  return is_memory or files.is_full_disk(error)
+
+
+def _explain(error: Exception) -> str:
+  """An error in words, most often in a line."""
+  if files.is_full_disk(error) or not _is_exhausted(error):
+    return files.explain(error)
+  first = (str(error).splitlines() or ['no more can be had'])[0]
+  return (
+    f'the memory is full ({first}); ask for less at a time, such as a smaller '
+    'batch_size, smaller sizes or fewer notes.'
   )
 
 
@@ -185,8 +180,10 @@ def for_each(
       results[name] = action(name, run)
     except Exception as error:  # such as a GPU's memory that is too small
       logging.debug('The error was raised here:', exc_info=True)
-      logging.error('%s failed: %s: %s', name, type(error).__name__, error)
-      failed[name] = str(error)
+      failed[name] = _explain(error)
+      logging.error(
+        '%s failed: %s: %s', name, type(error).__name__, failed[name]
+      )
   return results, failed
 
 

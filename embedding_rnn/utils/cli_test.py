@@ -58,14 +58,15 @@ def test_memory_that_is_full_becomes_a_message(error, caplog):
 
 
 def test_a_full_disk_of_tensorflow_is_no_lack_of_memory(caplog):
-  text = '/x/.model.7.tmp/variables; No space left on device'
+  text = '/x/.model.7.tmp/variables; No space left on device'  # as it says it
 
   def main(argv):
     raise tf.errors.ResourceExhaustedError(None, None, text)
 
   assert cli.report_errors(main)(['command']) == 1
   (message,) = caplog.messages
-  assert message.startswith('Error: the disk is full') and 'room' in message
+  assert message.startswith('Error: /x/model/variables; No space left')
+  assert 'make room' in message and 'memory' not in message
 
 
 def test_no_name_can_speak_to_the_terminal():

@@ -13,19 +13,21 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from embedding_rnn.utils import reading
+from embedding_rnn.utils import reading, temporaries
 
 MANIFEST = 'manifest.json'
 MAKE_ROOM = 'make room, and give the same command again'
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What NumPy and TensorFlow say of it, without a number.
-_FULL_DISK_TEXTS = ('Not enough free space to write', 'No space left on device')
-_TEMPORARY = re.compile(r'\.([^/]+)\.\d+(?:\.old)?\.tmp')
+# What NumPy says of it, without a number; TensorFlow says what the system does.
+_FULL_DISK_OF_NUMPY = re.compile(
+  r'Not enough free space to write|\d+ requested and \d+ written'
+)
+_FULL_DISK_TEXTS = tuple(map(os.strerror, _FULL_DISK))
 _FIXES = {
   errno.EACCES: 'change its permissions, or name another',
   errno.EPERM: 'change its permissions, or name another',
@@ -39,7 +41,9 @@ _FIXES = {
   'another file',
   errno.ENOENT: 'give a path that is there',
   errno.EIO: 'the disk may be damaged: check it, and restore the file',
-} | dict.fromkeys(_FULL_DISK, f'what is done is kept; {MAKE_ROOM}')
+} | dict.fromkeys(
+  _FULL_DISK, f'nothing of it is kept, and all else is as it was; {MAKE_ROOM}'
+)
 
 # What NumPy and zipfile raise for a damaged or foreign .npz file.
 ARRAY_DAMAGE = (
@@ -58,6 +62,10 @@ class DamagedFileError(ValueError):
   """A file of a run is missing, damaged, or not what was expected."""
 
 
+class FullDiskError(OSError):
+  """Says which file found no room, what is kept, and what to do."""
+
+
 def make_output_dir(
   output_dir: str | os.PathLike[str], option: str = 'output_dir'
 ) -> pathlib.Path:
@@ -68,12 +76,14 @@ def make_output_dir(
     option: that names it.
 
   Raises:
-    ValueError: for an empty name, which would be the current folder.
+    ValueError: for an empty name, which would be the current folder, or one
+      that no folder can have.
   """
   if not os.fspath(output_dir):
     raise ValueError(
       f'--{option}= is empty: expected a folder, such as ./logs.'
     )
+  reading.expect_path(output_dir)
   folder = pathlib.Path(output_dir)
   try:
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,39 +102,104 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """A temporary path that takes `path`'s place if the block succeeds.
 
   The file is on the disk, not only in the system's memory, before it gets its
-  name, so that not even a power cut leaves half of it.
+  name, so that not even a power cut leaves half of it. What a killed process
+  left of it is removed.
+
+  Raises:
+    OSError: which names `path`; also if a folder, a pipe or a device is there.
   """
   path = pathlib.Path(path)
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  try:
+  reading.expect_plain_file(path)
+  with named(path), temporaries.beside(path) as temporary:
     yield temporary
     _sync(temporary)
     os.replace(temporary, path)
     _sync(path.parent)
-  finally:
-    temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """As `replacing`, for a folder and all that is in it."""
   path = pathlib.Path(path)
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  remove_folder(temporary)
-  temporary.mkdir(parents=True)
-  try:
+  reading.expect_path(path)
+  with named(path), temporaries.beside(path, is_folder=True) as temporary:
     yield temporary
     for inside in (*temporary.rglob('*'), temporary):
       _sync(inside)
     # No folder can replace another that is not empty, so for a moment there is
     # neither.
-    doomed = _hide(path) if path.exists() else None
-    os.rename(temporary, path)
+    is_in_the_way = path.is_dir() and any(path.iterdir())
+    doomed = _hide(path) if is_in_the_way else None
+    try:
+      os.rename(temporary, path)
+    except OSError:
+      if doomed:
+        os.rename(doomed, path)
+      raise
     _sync(path.parent)
     if doomed:
       _remove(doomed)
-  finally:
-    remove_folder(temporary)
+
+
+@contextlib.contextmanager
+def replacing_files(
+  folder: str | os.PathLike[str], last: Sequence[str] = ()
+) -> Iterator[pathlib.Path]:
+  """A temporary folder whose files replace those of a folder.
+
+  Files of other names stay. If the block fails, nothing has changed.
+
+  Args:
+    folder: which is there.
+    last: files that vouch for the others: of their names there are none while
+      others are replaced.
+  """
+  folder = pathlib.Path(folder)
+  with (
+    named(folder),
+    temporaries.beside(folder / 'new', is_folder=True) as temporary,
+  ):
+    yield temporary
+    names = [path.name for path in temporary.iterdir() if path.name not in last]
+    for name in [*names, *last]:
+      reading.expect_plain_file(folder / name)
+      _sync(temporary / name)
+    for name in last:
+      (folder / name).unlink(missing_ok=True)
+    _sync(folder)
+    for name in names:
+      os.replace(temporary / name, folder / name)
+    _sync(folder)
+    for name in last:
+      os.replace(temporary / name, folder / name)
+    _sync(folder)
+
+
+@contextlib.contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+  """Has errors of the system say what was being written.
+
+  Writing raises them without a name, and libraries have errors of their own for
+  a full disk.
+
+  Args:
+    path: of what the block writes.
+
+  Raises:
+    OSError: with `path`, but that of another file stays.
+  """
+  try:
+    yield
+  except Exception as error:
+    name = getattr(error, 'filename', None)
+    if name is None or temporaries.final(name) != os.fsdecode(name):
+      name = os.fspath(path)
+    if is_full_disk(error):
+      number = getattr(error, 'errno', None) or errno.ENOSPC
+      raise OSError(number, os.strerror(number), name) from error
+    if isinstance(error, OSError) and error.errno and error.filename is None:
+      error.filename = name
+    raise
 
 
 def remove_folder(path: pathlib.Path) -> None:
@@ -135,6 +210,7 @@ def remove_folder(path: pathlib.Path) -> None:
 
 def make_folder(path: pathlib.Path) -> None:
   """Makes a folder and those above it, so that they outlast a power cut."""
+  reading.expect_path(path)
   missing = [p for p in (path, *path.parents) if not p.exists()]
   path.mkdir(parents=True, exist_ok=True)
   for made in missing:
@@ -155,15 +231,6 @@ def _remove(folder: pathlib.Path) -> None:
     else:
       path.unlink()
   folder.rmdir()
-
-
-def remove_temporaries(folder: pathlib.Path) -> None:
-  """Removes what a process that was killed left of the above."""
-  for path in folder.glob('.*.tmp'):
-    if path.is_dir():
-      remove_folder(path)
-    else:
-      path.unlink()
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -199,9 +266,12 @@ def write_manifest(folder: pathlib.Path, names: Iterable[str]) -> None:
 
 def is_full_disk(error: BaseException) -> bool:
   """Whether an error is that of a full disk, or of a quota."""
-  text = str(error)
-  has_number = getattr(error, 'errno', None) in _FULL_DISK
-  return has_number or any(known in text for known in _FULL_DISK_TEXTS)
+  if isinstance(error, OSError):
+    is_numpys = error.errno is None and _FULL_DISK_OF_NUMPY.match(str(error))
+    return error.errno in _FULL_DISK or bool(is_numpys)
+  if isinstance(error, ValueError):  # of ours
+    return False
+  return any(text in str(error) for text in _FULL_DISK_TEXTS)
 
 
 def explain(error: BaseException) -> str:
@@ -210,15 +280,15 @@ def explain(error: BaseException) -> str:
   The path is that of the file that a temporary one was to become.
   """
   fix = _FIXES.get(getattr(error, 'errno', None) or 0)
-  if fix is None and isinstance(error, OSError) and is_full_disk(error):
+  if is_full_disk(error):
     fix = _FIXES[errno.ENOSPC]
-  if fix is None or not isinstance(error, OSError):
+  elif fix is None or not isinstance(error, OSError):
     return str(error)
-  path = error.filename2 or error.filename
+  path = getattr(error, 'filename2', None) or getattr(error, 'filename', None)
   # Not that of a temporary file, but what it was to become.
-  shown = '' if path is None else _TEMPORARY.sub(r'\1', os.fsdecode(path))
-  where = f"'{shown}': " if shown else ''
-  return f'{where}{error.strerror or error}; {fix}.'
+  where = f"'{temporaries.final(path)}': " if path else ''
+  text = getattr(error, 'strerror', None) or temporaries.final(str(error))
+  return f'{where}{text.splitlines()[0]}; {fix}.'
 
 
 @contextlib.contextmanager
@@ -233,14 +303,14 @@ def explained_full_disk(
     remedy: what to do; what was written before the error is kept.
   """
   try:
-    yield
+    with named(folder):
+      yield
   except OSError as error:
     if not is_full_disk(error):
       raise
-    raise OSError(
-      f'The disk is full: {error.strerror or error}, while writing to '
-      f"'{folder}'. What "
-      f'is done is kept; {remedy}.'
+    raise FullDiskError(
+      f"The disk is full: {error.strerror}, while writing '{error.filename}'. "
+      f'What is done is kept; {remedy}.'
     ) from error
 
 

@@ -162,13 +162,70 @@ def test_what_is_on_the_disk_when(tmp_path, monkeypatch):
   ]
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path):
-  (tmp_path / '.save-1.77.tmp').mkdir()
-  (tmp_path / '.save-1.77.tmp' / 'weights.npz').write_text('half of')
-  (tmp_path / '.a.json.77.tmp').write_text('half of')
-  (tmp_path / 'a.json').write_text('{}')
-  files.remove_temporaries(tmp_path)
-  assert [p.name for p in tmp_path.iterdir()] == ['a.json']
+def test_files_are_replaced_together_or_not_at_all(tmp_path):
+  for name in ('a', 'page', 'mine'):
+    (tmp_path / name).write_text('old')
+  with pytest.raises(KeyError):
+    with files.replacing_files(tmp_path, ['page']) as temporary:
+      (temporary / 'a').write_text('half of')
+      raise KeyError
+  assert {p.read_text() for p in tmp_path.iterdir()} == {'old'}
+  with files.replacing_files(tmp_path, ['page']) as temporary:
+    for name in ('a', 'b', 'page'):
+      (temporary / name).write_text('new')
+  found = {p.name: p.read_text() for p in tmp_path.iterdir()}
+  assert found == {'a': 'new', 'b': 'new', 'page': 'new', 'mine': 'old'}
+
+
+def test_what_vouches_for_files_comes_last(tmp_path, monkeypatch):
+  for name in ('a', 'page'):
+    (tmp_path / name).write_text('old')
+  replace, seen = os.replace, []
+
+  def look(*paths):
+    seen.append((tmp_path / 'page').exists())
+    replace(*paths)
+
+  monkeypatch.setattr(os, 'replace', look)
+  with files.replacing_files(tmp_path, ['page']) as temporary:
+    for name in ('a', 'b', 'page'):
+      (temporary / name).write_text('new')
+  assert seen == [False] * 3
+
+
+@pytest.mark.parametrize('kind', ['pipe', 'device', 'folder'])
+def test_only_files_are_replaced(tmp_path, kind):
+  path = tmp_path / 'x'
+  if kind == 'pipe':
+    os.mkfifo(path)
+  elif kind == 'device':
+    path.symlink_to('/dev/null')
+  else:
+    path.mkdir()
+  with pytest.raises(OSError, match=r"x' is a .* where a file belongs"):
+    files.write_text(path, 'text')
+  assert [p.name for p in tmp_path.iterdir()] == ['x'] and not path.is_file()
+
+
+def test_errors_in_a_block_name_what_it_writes(tmp_path):
+  def write(error):
+    with files.replacing_folder(tmp_path / 'a'):
+      raise error
+
+  for error, number in (
+    (OSError(errno.EIO, 'Input/output error'), errno.EIO),
+    (OSError(errno.EFBIG, 'File too large'), errno.EFBIG),
+    (OSError('48 requested and 16 written'), errno.ENOSPC),  # as NumPy has it
+    (RuntimeError('/x: No space left on device'), errno.ENOSPC),  # TensorFlow
+  ):
+    caught = _error(lambda error=error: write(error))
+    assert (caught.errno, caught.filename) == (number, str(tmp_path / 'a'))
+  # Those of what is inside of it, too; but not those of other files.
+  caught = _error(lambda: write(OSError(errno.ENOSPC, '', '/elsewhere')))
+  assert caught.filename == '/elsewhere'
+  with pytest.raises(RuntimeError, match='else'):
+    write(RuntimeError('else'))
+  assert not list(tmp_path.iterdir())
 
 
 def _error(action):
@@ -203,14 +260,17 @@ def test_errors_of_the_system_name_the_path_and_a_fix(tmp_path):
 def test_a_full_disk_is_known(error, tmp_path):
   assert files.is_full_disk(error)
   assert files.explain(error).endswith(
-    f'what is done is kept; {files.MAKE_ROOM}.'
+    f'nothing of it is kept, and all else is as it was; {files.MAKE_ROOM}.'
   )
   assert '.tmp' not in files.explain(error)
   with (
-    pytest.raises(OSError, match=f"The disk is full: .*'{tmp_path}'"),
+    pytest.raises(OSError, match=r'The disk is full: .*is kept') as caught,
     files.explained_full_disk(tmp_path),
   ):
     raise error
+  # It is explained already.
+  assert files.explain(caught.value) == str(caught.value)
+  assert '.tmp' not in str(caught.value)
 
 
 def test_other_errors_are_left_as_they_are():

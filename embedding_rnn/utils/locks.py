@@ -9,31 +9,52 @@ import os
 import pathlib
 import platform
 from collections.abc import Iterator
+from typing import TextIO
+
+from embedding_rnn.utils import files
 
 
 @contextlib.contextmanager
-def exclusive(path: pathlib.Path, wait: bool = True) -> Iterator[None]:
+def exclusive(
+  path: pathlib.Path, wait: bool = True, is_kept: bool = True
+) -> Iterator[None]:
   """Keeps other processes out of blocks of the same path.
 
   Args:
     path: a file for this alone; made if it is not there.
     wait: until no other process is in such a block.
+    is_kept: whether the file stays when the last of them is out.
 
   Raises:
     BlockingIOError: without `wait`, if there is another process; its `strerror`
       says which one.
   """
-  with path.open('a+', errors='replace') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-      file.seek(0)
-      holder = file.read().strip()
-      raise BlockingIOError(errno.EAGAIN, holder, str(path)) from error
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {platform.node()}')
-    file.flush()
+  with contextlib.ExitStack() as stack:
+    file = None
+    while file is None or not _is_at(file, path):  # else it was removed
+      stack.close()
+      file = stack.enter_context(path.open('a+', errors='replace'))
+      try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+      except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read().strip()
+        raise BlockingIOError(errno.EAGAIN, holder, str(path)) from error
+    if not is_kept:
+      stack.callback(path.unlink)
+    with files.named(path):
+      file.truncate(0)
+      file.write(f'process {os.getpid()} on {platform.node()}')
+      file.flush()
     yield
+
+
+def _is_at(file: TextIO, path: pathlib.Path) -> bool:
+  """Whether what is open still has its name."""
+  try:
+    return os.path.samestat(os.fstat(file.fileno()), path.stat())
+  except FileNotFoundError:
+    return False
 
 
 class Claims:

@@ -34,6 +34,25 @@ def test_a_lock_tells_its_process_and_ends_with_it(tmp_path):
     pass
 
 
+def test_a_file_that_goes_with_the_last(tmp_path):
+  """Each of some processes is alone, although the file comes and goes."""
+  lock, count = tmp_path / 'lock', tmp_path / 'count'
+  count.write_text('0')
+  work = (
+    'import pathlib, sys; from embedding_rnn.utils import locks\n'
+    'lock, count = map(pathlib.Path, sys.argv[1:])\n'
+    'for _ in range(200):\n'
+    '  with locks.exclusive(lock, is_kept=False):\n'
+    '    count.write_text(str(int(count.read_text()) + 1))\n'
+  )
+  children = [
+    subprocess.Popen([sys.executable, '-c', work, lock, count])
+    for _ in range(3)
+  ]
+  assert [child.wait(60) for child in children] == [0] * 3
+  assert count.read_text() == '600' and not lock.exists()
+
+
 def test_others_wait(tmp_path):
   path, order = tmp_path / 'lock', []
 

@@ -27,11 +27,21 @@ _WORDS = {
 }
 
 
+def expect_path(path: str | os.PathLike[str]) -> None:
+  """Raises ValueError for what can be no path on any disk."""
+  if '\0' in os.fspath(path):
+    raise ValueError(
+      f'{os.fspath(path)!r}: expected a path, which has no NUL character.'
+    )
+
+
 def expect_plain_file(path: str | os.PathLike[str]) -> None:
   """Raises OSError if there is something, but no file, at a path.
 
-  To open a pipe or a device could take forever.
+  To open a pipe or a device could take forever. A path that no file can have is
+  a ValueError.
   """
+  expect_path(path)
   try:
     mode = os.stat(path).st_mode
   except FileNotFoundError:

@@ -3,11 +3,12 @@
 import json
 import math
 import os
+import pathlib
 import re
 
 import pytest
 
-from embedding_rnn.utils import reading
+from embedding_rnn.utils import files, reading
 
 _GOOD = {'a': [1, 2.5, None, True, {'b': 'ü'}], 'c': 10**300, 'd': {}}
 
@@ -108,3 +109,18 @@ def test_types(value, hint):
 def test_other_types(value, hint):
   with pytest.raises(ValueError, match=r"'x' is .*expected"):
     reading.expect_types({'x': value}, {'x': hint})
+
+
+@pytest.mark.parametrize(
+  'use',
+  [
+    reading.read_bytes,
+    files.make_output_dir,
+    lambda path: files.make_folder(pathlib.Path(path)),
+    lambda path: files.write_text(path, ''),
+    lambda path: files.replacing_folder(path).__enter__(),
+  ],
+)
+def test_a_path_that_no_disk_can_have(use):
+  with pytest.raises(ValueError, match=r"'a\\x00b': expected a path"):
+    use('a\0b')

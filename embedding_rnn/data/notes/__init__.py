@@ -25,7 +25,7 @@ from embedding_rnn.audio.harmonics import NUM_MIDI
 from embedding_rnn.data import metadata, splits, writing
 from embedding_rnn.data.dataset import NoteDataset
 from embedding_rnn.model.hparams import HParams
-from embedding_rnn.utils import cli, files, reading
+from embedding_rnn.utils import cli, files, locks, reading
 
 FILE_NAME = 'notes.npz'
 # What reading a file raises that is not there, cut short, or not what it was.
@@ -84,6 +84,7 @@ def load(folder: str | os.PathLike = _PACKAGE_FOLDER) -> NoteCollection:
   """
   path = pathlib.Path(folder) / FILE_NAME
   try:
+    reading.expect_plain_file(path)
     with path.open('rb') as stream, np.load(stream, allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
       about = reading.parse_json(arrays.pop('about').tobytes())
@@ -154,22 +155,37 @@ def prepare_data_dir(
     OSError: if the folder cannot be written.
   """
   folder = pathlib.Path(data_dir).resolve()
+  if _has_data(folder, data_dir, needed):
+    return
+  files.make_folder(folder.parent)
+  # Two may begin at once, of which the second waits for the notes of the first.
+  lock = folder.with_name(f'.{folder.name}.lock')
+  with locks.exclusive(lock, is_kept=False):
+    if _has_data(folder, data_dir, needed):
+      return
+    logging.info('Writing the embedded note collection to %s', data_dir)
+    # All files appear at once, so that nothing can be there in part.
+    with files.replacing_folder(folder) as temporary:
+      write_data_dir(temporary)
+
+
+def _has_data(
+  folder: pathlib.Path, data_dir: str | os.PathLike[str], needed: Iterable[str]
+) -> bool:
+  """Whether there is something; raises if it is not all that is needed."""
   if folder.exists() and not folder.is_dir():
     raise NotADirectoryError(
       f"'{data_dir}' is a file; set --data_dir to a folder."
     )
-  if folder.exists() and any(folder.iterdir()):
-    missing = [name for name in needed if not (folder / name).is_file()]
-    if missing:
-      raise FileNotFoundError(
-        f"'{data_dir}' is not empty, but lacks {', '.join(missing)}; complete "
-        'your data, or set --data_dir to a new folder for the embedded notes.'
-      )
-    return
-  logging.info('Writing the embedded note collection to %s', data_dir)
-  # All files appear at once, so that nothing can be there in part.
-  with files.replacing_folder(folder) as temporary:
-    write_data_dir(temporary)
+  if not folder.exists() or not any(folder.iterdir()):
+    return False
+  missing = [name for name in needed if not (folder / name).is_file()]
+  if missing:
+    raise FileNotFoundError(
+      f"'{data_dir}' is not empty, but lacks {', '.join(missing)}; complete "
+      'your data, or set --data_dir to a new folder for the embedded notes.'
+    )
+  return True
 
 
 def write_data_dir(

@@ -17,6 +17,7 @@ the data directory of the experiment `pretrained`:
 
 import contextlib
 import ctypes
+import io
 import json
 import pathlib
 import re
@@ -321,9 +322,9 @@ def write_collection(
     family, program, _ = re.split(r'_(\d{3})_', name, maxsplit=1)
     pitch = int(collection.midi_pitch[row])
     note = Note(int(program), family, pitch, int(collection.velocity[row]))
-    with files.replacing(folder / f'{name}.flac') as temporary:
-      audio = render_note(soundfont, note)
-      soundfile.write(temporary, audio, SAMPLE_RATE, 'PCM_16', format='FLAC')
+    audio, content = render_note(soundfont, note), io.BytesIO()
+    soundfile.write(content, audio, SAMPLE_RATE, 'PCM_16', format='FLAC')
+    files.write_bytes(folder / f'{name}.flac', content.getvalue())
   names = 'instrument_names', 'family_names', 'source'
   about = {name: getattr(collection, name) for name in names}
   small = 'midi_pitch', 'velocity', 'instrument_ids', 'family_ids'

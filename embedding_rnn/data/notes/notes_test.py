@@ -1,6 +1,9 @@
 import json
 import pathlib
 import shutil
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -134,6 +137,44 @@ def test_embedded_notes_are_written_where_nothing_is(tmp_path, make):
   frames = np.load(data_dir / 'train_z.npy', mmap_mode='r')
   np.testing.assert_array_equal(frames[::500], notes.load().frames[::500])
   assert [path.name for path in data_dir.parent.iterdir()] == ['data']
+
+
+def test_two_begin_at_once(tmp_path, monkeypatch):
+  """The second gets the notes of the first, whose are written once."""
+  write, written = notes.write_data_dir, []
+
+  def slow_write(folder):
+    written.append(folder)
+    write(folder)
+
+  monkeypatch.setattr(notes, 'write_data_dir', slow_write)
+  threads = [
+    threading.Thread(
+      target=notes.prepare_data_dir, args=(tmp_path / 'data', NEEDED)
+    )
+    for _ in range(2)
+  ]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert len(written) == 1
+  assert [path.name for path in tmp_path.iterdir()] == ['data']
+
+
+def test_what_a_killed_first_use_left_is_gone_with_the_next(tmp_path):
+  kill = (
+    'import os, pathlib, sys; from embedding_rnn.data import notes\n'
+    'def die(folder):\n'
+    "  (folder / 'train_z.npy').write_bytes(b'half')\n"
+    '  os.kill(os.getpid(), 9)\n'
+    'notes.write_data_dir = die\n'
+    'notes.prepare_data_dir(sys.argv[1], ())\n'
+  )
+  subprocess.run([sys.executable, '-c', kill, tmp_path / 'data'], check=False)
+  assert [p.name for p in tmp_path.glob('*.tmp')] == ['.data.0.tmp']
+  notes.prepare_data_dir(tmp_path / 'data', NEEDED)
+  assert [path.name for path in tmp_path.iterdir()] == ['data']
 
 
 def test_what_is_there_is_left_alone(tiny_data_dir, tmp_path):

@@ -59,6 +59,7 @@ def write(path: pathlib.Path, shard: Shard) -> None:
 
 def read(path: pathlib.Path, with_frames: bool = True) -> Shard:
   """Reads a shard; ValueError if it is damaged."""
+  reading.expect_plain_file(path)
   try:
     with np.load(path, allow_pickle=False) as arrays:
       shard = Shard(**reading.parse_json(arrays['about'].tobytes()))

@@ -24,7 +24,7 @@ from embedding_rnn.data.preparation.base import (
 )
 from embedding_rnn.data.preparation.recordings import Recording
 from embedding_rnn.data.splits import SPLITS
-from embedding_rnn.utils import cli
+from embedding_rnn.utils import cli, files, reading
 
 # A record is its length in 8 bytes, their checksum in 4, the content, and its
 # checksum in 4.
@@ -103,8 +103,10 @@ class TFRecordFile(Source):
       tempfile.NamedTemporaryFile(suffix='.tfrecord') as part,
     ):
       file.seek(self._offsets[start])
-      part.write(file.read(self._offsets[stop] - self._offsets[start]))
-      part.flush()
+      content = file.read(self._offsets[stop] - self._offsets[start])
+      with files.named(part.name):
+        part.write(content)
+        part.flush()
       # TensorFlow compares the checksums, but it reads from the start.
       try:
         yield from tf.data.TFRecordDataset(part.name).as_numpy_iterator()
@@ -117,6 +119,7 @@ class TFRecordFile(Source):
 
 def _index(path: pathlib.Path) -> np.ndarray:
   """Where each record begins, and where the last ends: int64 `[N + 1]`."""
+  reading.expect_plain_file(path)
   size = path.stat().st_size
   offsets = [0]
   with (

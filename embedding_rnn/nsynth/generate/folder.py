@@ -18,7 +18,7 @@ from absl import logging
 
 from embedding_rnn.audio.harmonics import SAMPLE_RATE
 from embedding_rnn.nsynth import mu_law
-from embedding_rnn.utils import files, locks, reading, wav
+from embedding_rnn.utils import files, locks, reading, temporaries, wav
 from embedding_rnn.utils.settings import differences
 
 SETTINGS = 'generation.json'
@@ -64,7 +64,7 @@ class GenerationFolder:
           f"The {error.strerror} is writing to '{self.path}'; let it finish, "
           'or choose another output_dir.'
         ) from error
-      files.remove_temporaries(self.path)
+      temporaries.remove_left(self.path)
       yield
 
   def begin(

@@ -21,6 +21,9 @@ import os
 
 from absl import flags
 
+from embedding_rnn.data.preparation.sources import EmbeddedNotes, open_source
+from embedding_rnn.nsynth.train import hparams
+from embedding_rnn.training.checkpoints import check_run_name
 from embedding_rnn.utils import cli
 
 
@@ -52,14 +55,13 @@ def main(argv: list[str]) -> None:
     ValueError: for bad flags or notes; else as of `training.train`.
   """
   del argv
-  from embedding_rnn.data.preparation.sources import EmbeddedNotes, open_source
-  from embedding_rnn.nsynth import runs
-  from embedding_rnn.nsynth.train import training
-  from embedding_rnn.training.checkpoints import check_run_name
-
   args = flags.FLAGS
   check_run_name(args.exp_name)
-  hps = runs.default_hps().parse(','.join(args.hparam))
+  hps = hparams.default_hps().parse(','.join(args.hparam))
+  hparams.check_hparams(hps)
+  # TensorFlow is imported when all that can be said before has been said.
+  from embedding_rnn.nsynth.train import training
+
   source = open_source(*args.source) if args.source else EmbeddedNotes()
   folder = os.path.join(args.log_root, args.exp_name)
   trained = training.train(

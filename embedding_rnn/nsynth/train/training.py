@@ -18,6 +18,7 @@ from embedding_rnn.data.preparation.base import Source
 from embedding_rnn.model.hparams import HParams
 from embedding_rnn.nsynth import runs
 from embedding_rnn.nsynth.runs import TrainedAutoencoder
+from embedding_rnn.nsynth.train import hparams
 from embedding_rnn.nsynth.train.crops import Crops
 from embedding_rnn.nsynth.train.optimizer import AveragingAdam, StepwiseRate
 from embedding_rnn.nsynth.wavenet import WaveNetAutoencoder
@@ -44,7 +45,7 @@ def train(
   `training.train`.
 
   Args:
-    hps: hyperparameters, see `runs.default_hps`.
+    hps: hyperparameters, see `hparams.default_hps`.
     source: of the notes, such as `sources.open_source` or
       `sources.EmbeddedNotes` gives.
     run_dir: the run's folder; made if it is not there.
@@ -61,7 +62,7 @@ def train(
     ValueError: for bad hyperparameters, bad notes, or other notes than the
       run's; else as of `training.train`.
   """
-  runs.check_hparams(hps)
+  hparams.check_hparams(hps)
   task.check_run_seed(hps, seed)
   task.run_task(
     _AudioTask(hps, source, seed),

@@ -1,6 +1,7 @@
 """Tests that a WaveNet autoencoder learns, and that its runs are as all are."""
 
 import csv
+import inspect
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import tensorflow as tf
 import embedding_rnn
 from embedding_rnn.conftest import save_run, tiny_collection
 from embedding_rnn.data.preparation.sources import EmbeddedNotes
-from embedding_rnn.nsynth import load_autoencoder, runs
+from embedding_rnn.nsynth import WaveNetAutoencoder, load_autoencoder, runs
 from embedding_rnn.nsynth.conftest import (
   TINY_RUN,
   eagerly,
@@ -21,7 +22,7 @@ from embedding_rnn.nsynth.conftest import (
   tiny_hps,
 )
 from embedding_rnn.nsynth.train import __main__ as train
-from embedding_rnn.nsynth.train import training
+from embedding_rnn.nsynth.train import hparams, training
 from embedding_rnn.nsynth.train.crops import Crops
 from embedding_rnn.nsynth.train.training import AudioObjective
 from embedding_rnn.training import checkpoints, progress, trainer
@@ -173,11 +174,18 @@ def test_bad_hyperparameters(embedded, tmp_path, extra, message):
 
 
 def test_defaults_are_those_of_2017():
-  hps = runs.default_hps()
-  runs.check_hparams(hps)
+  hps = hparams.default_hps()
+  hparams.check_hparams(hps)
   assert (hps.crop_length, hps.learning_rate) == (6144, 2e-4)
   sizes = hps.width, hps.ae_hop_length, hps.ae_bottleneck_width
   assert sizes == (512, 512, 16)
+  assert hparams.SIZES == {
+    name: parameter.default
+    for name, parameter in inspect.signature(
+      WaveNetAutoencoder
+    ).parameters.items()
+    if name != 'kwargs'
+  }
 
 
 @pytest.mark.parametrize(
@@ -196,7 +204,7 @@ def test_defaults_are_those_of_2017():
 )
 def test_values_that_make_no_training_are_refused(text, message):
   with pytest.raises(ValueError, match=message):
-    runs.check_hparams(runs.default_hps().parse(text))
+    hparams.check_hparams(hparams.default_hps().parse(text))
 
 
 def test_non_finite_cost(eager, embedded, tmp_path):
