@@ -1,4 +1,4 @@
-"""Tests of growth.py: slopes of known powers, and what is asked of a process."""
+"""Tests of growth.py: slopes of known powers, and sizes that models take."""
 
 import growth
 import numpy as np
