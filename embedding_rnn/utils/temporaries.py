@@ -38,10 +38,11 @@ def beside(
   if is_folder:
     path.parent.mkdir(parents=True, exist_ok=True)
   names = (path.with_name(f'.{path.name}.{i}.tmp') for i in itertools.count())
-  for temporary in names:
-    descriptor = _claim(temporary, is_folder)
-    if descriptor is not None:
-      break
+  temporary, descriptor = next(
+    (name, claimed)
+    for name in names
+    if (claimed := _claim(name, is_folder)) is not None
+  )
   try:
     # Left by others that were killed when they wrote at the same time.
     for left in itertools.takewhile(os.path.lexists, names):
