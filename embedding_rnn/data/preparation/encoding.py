@@ -74,6 +74,7 @@ def encode_notes(
   """
   if num_processes < 1:
     raise ValueError(f'num_processes={num_processes}: expected at least 1.')
+  reading.expect_path(data_dir)
   encoder = _ShardEncoder(source, codec, policy or Policy())
   encoding = _Encoding(encoder, pathlib.Path(data_dir))
   try:
