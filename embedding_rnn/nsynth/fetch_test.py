@@ -234,16 +234,6 @@ def test_redirections_to_nothing(server, tmp_path, target):
   assert '\n' not in str(caught.value)
 
 
-def test_the_middle_of_another_file(server, tmp_path):
-  """The server's range begins elsewhere, or was not asked for."""
-  break_off(server, tmp_path)
-  part = tmp_path / f'{NAME}.part'
-  part.write_bytes(part.read_bytes()[:-1] + b'x')
-  with pytest.raises(ValueError, match='check the address'):
-    fetch.fetch(server.url, tmp_path)
-  expect_fetched(tmp_path, server)
-
-
 def test_what_was_fetched_by_http_is_known_by_https(tmp_path, monkeypatch):
   (tmp_path / NAME).write_bytes(ARCHIVE)
   sha256 = hashlib.sha256(ARCHIVE).hexdigest()
