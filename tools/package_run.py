@@ -19,7 +19,7 @@ from embedding_rnn.training import checkpoints
 from embedding_rnn.utils import cli, files
 
 # What says where things were, not what they are.
-_LOCAL = ('data_dir', 'checkpoint_path', 'folder')
+_LOCAL = ('data_dir', 'data_files', 'checkpoint_path', 'folder')
 _MOST_BYTES = 8e6
 
 

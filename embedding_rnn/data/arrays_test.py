@@ -259,3 +259,10 @@ def test_pages_of_the_files_are_let_go(tmp_path):
   assert mapped_kb() > 4000
   arrays.release(array)
   assert mapped_kb() < 1000
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+  path = tmp_path / 'x'
+  os.mkfifo(path)
+  with pytest.raises(OSError, match='a pipe, a socket or a device'):
+    arrays.open_array(str(path), 'fix')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from embedding_rnn.model.hparams import NUM_VELOCITIES, HParams
 from embedding_rnn.utils import files, reading
 
 _CHUNK_BYTES = 8 << 20
+_SETTLED_NS = 2_000_000_000  # the coarsest clock of a disk
 _CODEC = (metadata.CODEC, metadata.CHECKPOINT)
 _REMEMBERED = (
   *_CODEC,
@@ -27,13 +29,15 @@ def describe_dataset(
   notes: dataset.NoteDataset, split_seed: int
 ) -> dict[str, Any]:
   """What a run remembers of its data, to open the same again."""
-  described = {
+  described: dict[str, Any] = {
     'data_dir': os.path.abspath(notes.data_dir),
     'split_seed': split_seed,
     'split_sha256': _split_digest(notes),
     'data_sha256': _data_digest(notes),
     'num_notes': {name: len(rows) for name, rows in notes.rows.items()},
   }
+  if stamps := _stamps(notes):
+    described['data_files'] = stamps
   known = notes.metadata
   return described | {key: known[key] for key in _REMEMBERED if key in known}
 
@@ -60,12 +64,17 @@ def open_same_dataset(
       f'its splits are {now} or in another order, expected '
       f'{described["num_notes"]}; give the data set of the run with --data_dir.'
     )
-  # Runs of versions before do not know it.
-  if described.get('data_sha256', known := _data_digest(notes)) != known:
+  # Runs of versions before do not know it. To read gigabytes again for files
+  # that nobody has written to since would take minutes.
+  expected = described.get('data_sha256')
+  is_untouched = described.get('data_files', {}) == _stamps(notes)
+  if (
+    expected and not is_untouched and (known := _data_digest(notes)) != expected
+  ):
     raise ValueError(
       f'{os.fspath(data_dir)!r} holds as many notes as the run was trained on, '
       'but others: the SHA-256 of its frames, pitches and velocities is '
-      f'{known}, expected {described["data_sha256"]}; give the data set of the '
+      f'{known}, expected {expected}; give the data set of the '
       'run with --data_dir.'
     )
   expect_same_codec(notes, described)
@@ -164,6 +173,24 @@ def _split_digest(notes: dataset.NoteDataset) -> str:
     digest.update(name.encode())
     digest.update(np.asarray(notes.rows[name], '<i8').tobytes())
   return digest.hexdigest()
+
+
+def _stamps(notes: dataset.NoteDataset) -> dict[str, list[int]] | None:
+  """Size and time of the last change, in ns, of the files by their names.
+
+  None for notes that are in no files, or in some that were written so lately
+  that another change need not show in the time.
+  """
+  stamps = {}
+  for array in (notes.frames, notes.pitches, notes.velocities):
+    path = getattr(array, 'filename', None)
+    if path is None:
+      return None
+    status = os.stat(path)
+    if time.time_ns() - status.st_mtime_ns < _SETTLED_NS:
+      return None
+    stamps[os.path.basename(path)] = [status.st_size, status.st_mtime_ns]
+  return stamps
 
 
 def _data_digest(notes: dataset.NoteDataset) -> str:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -82,3 +83,27 @@ def test_refuses_what_is_no_file_of_notes(run, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r'notes\.npz.* numpy\.savez'):
       provenance.open_notes(path, run.hps, run.info)
+
+
+def test_files_that_nobody_wrote_to_are_not_read_again(
+  run, tiny_data_dir, tmp_path, monkeypatch
+):
+  folder = shutil.copytree(tiny_data_dir, tmp_path / 'data')
+  path, other = folder / 'train_z.npy', np.load(folder / 'train_z.npy')[::-1]
+  for file in folder.iterdir():
+    os.utime(file, ns=(10**18, 10**18))
+  found = provenance.dataset.open_dataset(folder, run.hps)
+  described = provenance.describe_dataset(found, 0)
+  described = json.loads(json.dumps(described))
+  moved = shutil.copytree(folder, tmp_path / 'moved')  # with their times
+  with monkeypatch.context() as patch:
+    patch.setattr(provenance, '_data_digest', None)
+    provenance.open_same_dataset(moved, run.hps, described)
+  os.utime(path)  # the same notes all the same
+  provenance.open_same_dataset(folder, run.hps, described)
+  np.save(path, other)
+  with pytest.raises(ValueError, match=r'but others: the SHA-256'):
+    provenance.open_same_dataset(folder, run.hps, described)
+  # Files of right now may change again without another time.
+  found = provenance.dataset.open_dataset(folder, run.hps)
+  assert 'data_files' not in provenance.describe_dataset(found, 0)

@@ -1,5 +1,7 @@
 """Songs read, against mido's own way to play them."""
 
+import os
+
 import mido
 import pytest
 
@@ -114,3 +116,10 @@ def test_every_damage_is_said_in_one_line(tmp_path):
   songs = save(tmp_path / 'songs.mid', [on(60)], [on(62)], file_type=2)
   with pytest.raises(ValueError, match='independent'):
     midi.read_song(songs)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+  path = tmp_path / 'x'
+  os.mkfifo(path)
+  with pytest.raises(OSError, match='a pipe, a socket or a device'):
+    midi.read_song(path)

@@ -1,4 +1,8 @@
-"""Downloads that go on where they were stopped."""
+"""Downloads that go on where they were stopped.
+
+pooch, which librosa brings, cannot do that: it begins anew, and looks neither
+whether there is room nor whether a length is one.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +154,8 @@ def _explained(
 ) -> Iterator[None]:
   try:
     yield
-  except (requests.RequestException, UnicodeError) as error:
+  # Addresses that a server redirects to may be no addresses.
+  except (requests.RequestException, ValueError) as error:
     kept = part.stat().st_size / 1e6 if part.exists() else 0.0
     raise ConnectionError(
       f'{url} cannot be reached, or the connection broke: {error}. '

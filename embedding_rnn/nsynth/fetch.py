@@ -29,7 +29,10 @@ from absl import flags, logging
 from embedding_rnn.nsynth import download
 from embedding_rnn.utils import cli, files, locks, reading
 
-URL = 'http://download.magenta.tensorflow.org/models/nsynth/wavenet-ckpt.tar'
+_BUCKET = 'download.magenta.tensorflow.org'  # of that name at Google's storage
+URL = f'https://storage.googleapis.com/{_BUCKET}/models/nsynth/wavenet-ckpt.tar'
+# Of versions before, which is the same file.
+_FORMER_URL = f'http://{_BUCKET}/models/nsynth/wavenet-ckpt.tar'
 CHECKSUMS = 'checksums.json'
 _UNPACKED = 'unpacked.json'
 _CHUNK_BYTES = 1 << 20
@@ -65,6 +68,8 @@ def fetch(
     locks.exclusive(folder / f'.{archive.name}.lock'),
   ):
     checksums = _read_checksums(folder)
+    if _FORMER_URL in checksums:
+      checksums.setdefault(URL, checksums.pop(_FORMER_URL))
     noted = checksums.get(url)
     if noted is None:
       _expect_other_names(archive, url, checksums)
@@ -91,7 +96,7 @@ def fetch(
       logging.info(
         'Nothing is known of this file yet: the first fetch trusts %s. The '
         'SHA-256 of what it gives is noted in %s.',
-        archive if archive.exists() else 'the server',
+        archive if archive.exists() else _whom(url),
         CHECKSUMS,
       )
     if archive.exists():
@@ -100,6 +105,12 @@ def fetch(
       sha256 = download.download(url, archive, accept)
     files.write_json(folder / CHECKSUMS, checksums | {url: sha256})
   return checkpoint
+
+
+def _whom(url: str) -> str:
+  """Whom a download trusts."""
+  is_open = url.startswith('http:')
+  return 'the server' + ', and all on the way to it (http)' * is_open
 
 
 def _file_name(url: str) -> str:
@@ -204,8 +215,9 @@ def _unpack(
   except _DAMAGE as error:
     if isinstance(error, OSError) and error.errno is not None:
       raise  # of the disk
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
     raise ValueError(
-      f'What {url} gave is no tar archive that can be unpacked ({error}); '
+      f'What {url} gave is no tar archive that can be unpacked ({reason}); '
       'check the address, and remove the archive if it is there.'
     ) from error
   finally:

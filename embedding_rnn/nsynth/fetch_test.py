@@ -2,6 +2,7 @@
 
 import bz2
 import errno
+import hashlib
 import http.server
 import io
 import json
@@ -18,6 +19,7 @@ import pytest
 
 from embedding_rnn.nsynth import download, fetch
 from embedding_rnn.nsynth.conftest import CHECKPOINT, run_command
+from embedding_rnn.utils import files
 
 NAME = 'wavenet-ckpt.tar'
 
@@ -58,6 +60,7 @@ class Server(http.server.ThreadingHTTPServer):
     self.has_ranges = self.heeds_if_range = True
     self.ranges = []
     self.length = None  # what to say of it, if that is not true
+    self.target = None  # where to redirect to
 
   @property
   def url(self):
@@ -71,6 +74,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server.ranges.append(asked)
     if not self.path.endswith(NAME):
       self.send_error(404)
+      return
+    if server.target is not None:
+      self.send_response(302)
+      self.send_header('Location', server.target)
+      self.end_headers()
       return
     start, size = 0, len(server.content)
     is_same = self.headers.get('If-Range') == server.etag
@@ -215,10 +223,35 @@ def test_a_length_that_is_no_number(server, tmp_path):
   expect_fetched(tmp_path, server)
 
 
+@pytest.mark.parametrize(
+  'target',
+  ['', 'ftp://x/y', 'http://[', 'file:///etc/passwd', NAME, f'//{"a" * 300}/'],
+)
+def test_redirections_to_nothing(server, tmp_path, target):
+  server.target = target
+  with pytest.raises(OSError, match=f'{NAME} cannot be') as caught:
+    fetch.fetch(server.url, tmp_path)
+  assert '\n' not in str(caught.value)
+
+
+def test_what_was_fetched_by_http_is_known_by_https(tmp_path, monkeypatch):
+  (tmp_path / NAME).write_bytes(ARCHIVE)
+  sha256 = hashlib.sha256(ARCHIVE).hexdigest()
+  checksums = {fetch._FORMER_URL: sha256}
+  files.write_json(tmp_path / fetch.CHECKSUMS, checksums)
+  assert fetch.URL.startswith('https://')
+  fetch.fetch(fetch.URL, tmp_path)
+  checksums = json.loads((tmp_path / fetch.CHECKSUMS).read_text())
+  assert checksums == {fetch.URL: sha256}
+  (tmp_path / NAME).write_bytes(ARCHIVE + bytes(10))
+  with pytest.raises(ValueError, match='SHA-256'):
+    fetch.fetch(fetch.URL, tmp_path)
+
+
 def test_the_first_fetch_says_whom_it_trusts(server, tmp_path, caplog):
   with caplog.at_level('INFO', logger='absl'):
     fetch.fetch(server.url, tmp_path)
-    assert 'the first fetch trusts the server' in caplog.text
+    assert 'the first fetch trusts the server, and all on' in caplog.text
     caplog.clear()
     fetch.fetch(server.url, tmp_path)
     assert 'trusts' not in caplog.text

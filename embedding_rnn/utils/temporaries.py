@@ -38,11 +38,10 @@ def beside(
   if is_folder:
     path.parent.mkdir(parents=True, exist_ok=True)
   names = (path.with_name(f'.{path.name}.{i}.tmp') for i in itertools.count())
-  temporary, descriptor = next(
-    (name, claimed)
-    for name in names
-    if (claimed := _claim(name, is_folder)) is not None
-  )
+  descriptor = None
+  while descriptor is None:
+    temporary = next(names)
+    descriptor = _claim(temporary, is_folder)
   try:
     # Left by others that were killed when they wrote at the same time.
     for left in itertools.takewhile(os.path.lexists, names):

@@ -154,6 +154,7 @@ def prepare_data_dir(
     FileNotFoundError: if there is something, but not all that is needed.
     OSError: if the folder cannot be written.
   """
+  reading.expect_path(data_dir)
   folder = pathlib.Path(data_dir).resolve()
   if _has_data(folder, data_dir, needed):
     return

@@ -79,6 +79,7 @@ def encode_notes(
     f'Encoding with num_processes={num_processes}',
     'set fewer --processes',
   )
+  reading.expect_path(data_dir)
   encoder = _ShardEncoder(source, codec, policy or Policy())
   encoding = _Encoding(encoder, pathlib.Path(data_dir))
   try:

@@ -1,4 +1,5 @@
 import gzip
+import os
 import sys
 import types
 
@@ -193,3 +194,10 @@ def test_tfds_not_installed(monkeypatch):
   monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
   with pytest.raises(ValueError, match='pip install tensorflow-datasets'):
     tfrecords.tfds_splits('nsynth')
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+  path = tmp_path / 'x'
+  os.mkfifo(path)
+  with pytest.raises(OSError, match='a pipe, a socket or a device'):
+    tfrecords.TFRecordFile(path)
