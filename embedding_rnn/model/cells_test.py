@@ -57,10 +57,17 @@ def test_scan_is_keras_loop(kind, width, reverse):
     np.testing.assert_allclose(tf.transpose(state), other, atol=1e-5)
 
 
+@pytest.fixture(params=[0, 1000], ids=['loop', 'few'])
+def most_unrolled(request, monkeypatch):
+  monkeypatch.setattr(scan, 'UNROLLED_FRAMES', request.param)
+
+
 @pytest.mark.parametrize('kind', MAKERS)
 @pytest.mark.parametrize('width', [4, cells.FUSED_WIDTH + 1])
 @pytest.mark.parametrize('reverse', [False, True])
-def test_gradients_are_those_of_the_unrolled_loop(kind, width, reverse):
+def test_gradients_are_those_of_automatic_differentiation(
+  most_unrolled, kind, width, reverse
+):
   cell = built(kind, width + 2)
   x = tf.constant(feature_major(frames(width)))
   context = tf.constant(np.random.default_rng(2).normal(size=[2, BATCH_SIZE]))
@@ -99,6 +106,7 @@ def test_gradients_are_those_of_the_unrolled_loop(kind, width, reverse):
 def test_chunks_of_the_weight_gradient_do_not_matter(
   monkeypatch, chunk_columns
 ):
+  monkeypatch.setattr(scan, 'UNROLLED_FRAMES', 0)
   cell, x = built('lstm', 4), feature_major(frames(4))
 
   def gradient():
@@ -112,10 +120,24 @@ def test_chunks_of_the_weight_gradient_do_not_matter(
   np.testing.assert_allclose(gradient(), expected, atol=1e-5)
 
 
-def test_one_frame():
+def test_one_frame(most_unrolled):
   cell, x = built('lstm', 4), feature_major(frames(4))[:1]
-  outputs, final = cell.scan(x)
+  with tf.GradientTape() as tape:
+    outputs, final = cell.scan(x)
   np.testing.assert_array_equal(outputs[0], final[0])
+  x = tf.constant(x[0])
+  with tf.GradientTape() as plain:
+    kernels, params = cell.fused(4)
+    state = cell.zero_state(BATCH_SIZE)
+    product = scan.products(kernels)
+    state = cell.step({'x': x}, state, params, product)
+  weights = [w.value for w in cell.weights]
+  for a, b in zip(
+    tape.gradient(outputs, weights),
+    plain.gradient(state[0], weights),
+    strict=True,
+  ):
+    np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 @pytest.mark.parametrize('kind', MAKERS)

@@ -225,9 +225,10 @@ class _Loop:
     input_rows = _write(input_rows, t, d_inputs.values())
     # Enough columns for an efficient product, few enough for the caches.
     batch_size = first[0][0].shape[-1] or 1
-    chunk = max(1, min(CHUNK_COLUMNS // batch_size, self.num_frames - 1))
-    if self.is_unrolled:
-      chunk = self.num_frames - 1
+    most = self.num_frames - 1
+    chunk = max(
+      1, most if self.is_unrolled else min(CHUNK_COLUMNS // batch_size, most)
+    )
 
     def frame_body(k, i, d_state, d_params, input_rows, pair_rows):
       t = self.frame(k)
