@@ -34,6 +34,7 @@ def describe_dataset(
     'split_seed': split_seed,
     'split_sha256': _split_digest(notes),
     'data_sha256': _data_digest(notes),
+    'labels_sha256': _labels_digest(notes),
     'num_notes': {name: len(rows) for name, rows in notes.rows.items()},
   }
   if stamps := _stamps(notes):
@@ -75,6 +76,14 @@ def open_same_dataset(
       f'{os.fspath(data_dir)!r} holds as many notes as the run was trained on, '
       'but others: the SHA-256 of its frames, pitches and velocities is '
       f'{known}, expected {expected}; give the data set of the '
+      'run with --data_dir.'
+    )
+  known = _labels_digest(notes)
+  if described.get('labels_sha256', known) != known:
+    names = ' and '.join(dataset.IDS.values())
+    raise ValueError(
+      f'{os.fspath(data_dir)!r} holds the notes that the run was trained on, '
+      f'but not the same {names}; restore them, or give the data set of the '
       'run with --data_dir.'
     )
   expect_same_codec(notes, described)
@@ -172,6 +181,15 @@ def _split_digest(notes: dataset.NoteDataset) -> str:
   for name in sorted(notes.rows):
     digest.update(name.encode())
     digest.update(np.asarray(notes.rows[name], '<i8').tobytes())
+  return digest.hexdigest()
+
+
+def _labels_digest(notes: dataset.NoteDataset) -> str:
+  """The SHA-256 of what is known of instruments and families."""
+  digest = hashlib.sha256()
+  for ids in (notes.instrument_ids, notes.instrument_family_ids):
+    digest.update(b'' if ids is None else np.asarray(ids, '<i8').tobytes())
+    digest.update(b'no more')
   return digest.hexdigest()
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -107,3 +108,25 @@ def test_files_that_nobody_wrote_to_are_not_read_again(
   # Files of right now may change again without another time.
   found = provenance.dataset.open_dataset(folder, run.hps)
   assert 'data_files' not in provenance.describe_dataset(found, 0)
+
+
+@pytest.mark.parametrize('name', ['instrument_ids', 'instrument_family_ids'])
+def test_other_instruments_or_families_are_noticed(
+  run, tiny_data_dir, tmp_path, name
+):
+  folder = shutil.copytree(tiny_data_dir, tmp_path / 'data')
+  (folder / 'splits.npy').unlink(missing_ok=True)
+  opened = provenance.dataset.open_dataset(folder, run.hps)
+  described = provenance.describe_dataset(opened, 0)
+  opened = dataclasses.replace(opened, **{name: None})
+  assert provenance._labels_digest(opened) != described['labels_sha256']
+  ids = np.load(folder / f'{name}.npy')
+  if name == 'instrument_family_ids':  # else the splits are others already
+    np.save(folder / f'{name}.npy', ids[::-1])
+    with pytest.raises(ValueError, match=r'not the same .*family_ids\.npy'):
+      provenance.open_same_dataset(folder, run.hps, described)
+    (folder / f'{name}.npy').unlink()
+    with pytest.raises(ValueError, match=r'not the same .*family_ids\.npy'):
+      provenance.open_same_dataset(folder, run.hps, described)
+    del described['labels_sha256']  # of a version before
+    provenance.open_same_dataset(folder, run.hps, described)

@@ -48,6 +48,7 @@ _INFO_TYPES = {
   'split_seed': int | None,
   'split_sha256': str | None,
   'data_sha256': str | None,
+  'labels_sha256': str | None,
   'data_files': dict[str, list[int]] | None,
   'num_notes': dict[str, int] | None,
   'codec': str | None,
