@@ -187,5 +187,5 @@ def _last_logged_step(folder: pathlib.Path) -> int:
       file.seek(max(0, file.tell() - 1000))
       lines = file.read().decode(errors='replace').split('\n')[:-1]
     return int(next(csv.reader(lines[-1:]))[0])
-  except (OSError, ValueError, IndexError, StopIteration):
+  except (OSError, ValueError, IndexError, StopIteration, csv.Error):
     return 0

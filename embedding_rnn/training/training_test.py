@@ -337,6 +337,13 @@ def test_a_damaged_save(finished, data_dir, tmp_path):
   assert_same_end(folder, finished[0])
 
 
+@pytest.mark.parametrize('content', [b'', b'7\rb\n', b'\0\xff\r\n7'])
+def test_progress_does_without_the_history(finished, tmp_path, content):
+  folder = shutil.copytree(finished[0], tmp_path / 'run')
+  (folder / 'history.csv').write_bytes(content)
+  assert progress.read_progress(folder).step == 12
+
+
 def test_lost_saves_to_go_on_from(finished, data_dir, tmp_path):
   """To begin again would replace the best weights; the advice does not."""
   folder = shutil.copytree(finished[0], tmp_path / 'run')
