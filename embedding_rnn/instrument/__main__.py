@@ -74,6 +74,7 @@ def main(argv: list[str]) -> None:
     raise FileExistsError(
       f"'{folder}' is not empty; choose another --output_dir."
     )
+  files.make_output_dir(folder.parent)
   from embedding_rnn.instrument import choosing, pack, page
 
   keys = pack.choose_keys(low, high)

@@ -78,6 +78,9 @@ def _claim(path: pathlib.Path, is_folder: bool) -> int | None:
     try:
       if is_folder:
         path.mkdir(exist_ok=True)
+    except FileExistsError:  # as something else
+      return None
+    try:
       descriptor = os.open(path, flags, 0o666)
     except FileNotFoundError:
       if not is_folder or not path.parent.is_dir():

@@ -113,3 +113,11 @@ def test_names_without_their_marks():
   assert temporaries.final('/a/.b.json.71.tmp') == '/a/b.json'
   assert temporaries.final('/a/.b.0.tmp/.c.3.tmp') == '/a/b/c'
   assert temporaries.final(b'/a/b') == '/a/b'
+
+
+@pytest.mark.parametrize('is_folder', [False, True])
+def test_where_nothing_can_be_made(is_folder):
+  """Not waited for, as a name that another process has just taken is."""
+  replacing = files.replacing_folder if is_folder else files.replacing
+  with pytest.raises(OSError, match='No such file'), replacing('/proc/x'):
+    pass
