@@ -82,6 +82,8 @@ def test_errors_need_no_tensorflow(name):
 def test_flags_of_libraries_and_flags_that_there_are_not():
   out, err = _call('embedding_rnn synthesize', '--helpfull')
   assert '--verbosity' in out and err == 'imported: False'
+  _, err = _call('embedding_rnn train', '--experiment=')
+  assert "Unknown experiment ''" in err
   _, err = _call('embedding_rnn synthesize', '--pitchs=60')
   assert "Unknown command line flag 'pitchs'" in err and 'pitches' in err
 

@@ -151,7 +151,7 @@ def obey_flags() -> bool:
     cli.write_result(report.write_report(folder))
   elif args.experiment == 'default_run':
     default_run(args.local)
-  elif args.experiment:
+  elif args.experiment is not None:
     launch(args.experiment, args.local, args.run_all)
   else:
     given = [name for name in ('local', 'run_all') if args[name].present]

@@ -146,6 +146,11 @@ def _open_synth(soundfont: str) -> Iterator:
   """A fresh FluidSynth without effects, and the number of its soundfont."""
   import fluidsynth  # only rendering needs the library
 
+  if not pathlib.Path(soundfont).is_file():  # FluidSynth would say more
+    raise FileNotFoundError(
+      f'There is no soundfont {soundfont!r}; give another --soundfont.'
+    )
+
   # The first synth of a process fills its table of dither with C's rand().
   ctypes.CDLL(None).srand(1)
   synth = fluidsynth.Synth(

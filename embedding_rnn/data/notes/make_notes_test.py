@@ -107,3 +107,5 @@ def test_bad_soundfonts_are_named(soundfont, tmp_path):
   note = make_notes.Note(0, 'keyboard', 60, 100)
   with pytest.raises(ValueError, match=r'no\.sf2 is not a soundfont'):
     make_notes.render_note(str(tmp_path / 'no.sf2'), note)
+  with pytest.raises(FileNotFoundError, match=r"'.*/\\x1b\.sf2'"):
+    make_notes.render_note(f'{tmp_path}/\x1b.sf2', note)
