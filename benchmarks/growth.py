@@ -93,33 +93,26 @@ def slope(sizes: tuple[int, ...], values: list[float]) -> list[float | None]:
   return slopes
 
 
-def measure_notes(folder: str, worker_turns: int) -> dict[str, float]:
-  """Seconds to open a data directory and of a batch of it, in this process."""
-  from embedding_rnn.data import batches, dataset
-
-  hps, *_ = grids.plan_runs('default_run').values()
-  opened = turns.now()
-  notes = dataset.open_dataset(folder, hps)
-  transforms = dataset.fit_transforms(notes, hps)
-  opened = turns.now() - opened
-  made = iter(batches.training_batches(notes, transforms, hps, seed=0))
-  next(made)
-  seconds = []
-  for _ in range(worker_turns):
-    seconds.append(turns.seconds_of(lambda: next(made)))
-  return {
-    'open': opened,
-    'batch': statistics.median(seconds),
-    'memory': turns.memory_gb(),
-  }
-
-
 class Notes:
   """Answers for one data directory, in a process of its own."""
 
-  def measure(self, folder: str, worker_turns: int) -> dict[str, float]:
-    """See `measure_notes`."""
-    return measure_notes(folder, worker_turns)
+  def measure(self, folder: str, num_batches: int) -> dict[str, float]:
+    """Seconds to open a data directory, and those of a batch of it."""
+    from embedding_rnn.data import batches, dataset
+
+    hps, *_ = grids.plan_runs('default_run').values()
+    opened = turns.now()
+    notes = dataset.open_dataset(folder, hps)
+    transforms = dataset.fit_transforms(notes, hps)
+    opened = turns.now() - opened
+    made = iter(batches.training_batches(notes, transforms, hps, seed=0))
+    next(made)
+    seconds = [turns.seconds_of(lambda: next(made)) for _ in range(num_batches)]
+    return {
+      'open': opened,
+      'batch': statistics.median(seconds),
+      'memory': turns.memory_gb(),
+    }
 
 
 def _print_notes(base: int) -> None:

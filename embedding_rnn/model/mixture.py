@@ -47,7 +47,22 @@ class Components(NamedTuple):
     greedy: bool | str = False,
     top_p: tf.Tensor | float = 1.0,
   ) -> tf.Tensor:
-    """Values `[...]`, see `Mixture.draw`."""
+    """Values `[...]` made from given random numbers.
+
+    Args:
+      uniform: in [0, 1), `[...]`; picks the component by the inverse of its
+        cumulative distribution.
+      normal: standard normal, `[...]`.
+      temperature: divides the log weights; each mixture is then normalised on
+        its own. Below 1 the likely components become likelier.
+      temperature_2: scales the variance of the component.
+      greedy: True takes the likeliest component instead of drawing one; 'mean'
+        takes the mean of the whole mixture, and no noise. Neither heeds
+        temperature and top_p.
+      top_p: draws only from the likeliest components, the fewest whose weights
+        (after temperature) add up to this; from all of them if 1. Nucleus
+        sampling (Holtzman et al., arXiv 1904.09751).
+    """
     if greedy == 'mean':
       return self.expectation()
     if greedy:
@@ -111,33 +126,10 @@ class Mixture(NamedTuple):
     return self._replace(mean=self.mean + shift[..., None])
 
   def draw(
-    self,
-    uniform: tf.Tensor,
-    normal: tf.Tensor,
-    temperature: tf.Tensor | float = 1.0,
-    temperature_2: tf.Tensor | float = 1.0,
-    greedy: bool | str = False,
-    top_p: tf.Tensor | float = 1.0,
+    self, uniform: tf.Tensor, normal: tf.Tensor, **controls: Any
   ) -> tf.Tensor:
-    """Values `[...]` made from given random numbers.
-
-    Args:
-      uniform: in [0, 1), `[...]`; picks the component by the inverse of its
-        cumulative distribution.
-      normal: standard normal, `[...]`.
-      temperature: divides the log weights; each mixture is then normalised on
-        its own. Below 1 the likely components become likelier.
-      temperature_2: scales the variance of the component.
-      greedy: True takes the likeliest component instead of drawing one; 'mean'
-        takes the mean of the whole mixture, and no noise. Neither heeds
-        temperature and top_p.
-      top_p: draws only from the likeliest components, the fewest whose weights
-        (after temperature) add up to this; from all of them if 1. Nucleus
-        sampling (Holtzman et al., arXiv 1904.09751).
-    """
-    return self._components(uniform.shape).draw(
-      uniform, normal, temperature, temperature_2, greedy, top_p
-    )
+    """Values `[...]`, or `[..., ...]`, see `Components.draw`."""
+    return self._components(uniform.shape).draw(uniform, normal, **controls)
 
   def _components(self, shape=()):
     """Those of each of values `[...]` or `[..., ...]`, if these are more."""

@@ -9,9 +9,8 @@ import os
 import pathlib
 import platform
 from collections.abc import Iterator
-from typing import TextIO
 
-from embedding_rnn.utils import files
+from embedding_rnn.utils import files, temporaries
 
 
 @contextlib.contextmanager
@@ -31,7 +30,8 @@ def exclusive(
   """
   with contextlib.ExitStack() as stack:
     file = None
-    while file is None or not _is_at(file, path):  # else it was removed
+    # The one who had it may have removed it.
+    while file is None or not temporaries.is_at(file.fileno(), path):
       stack.close()
       file = stack.enter_context(path.open('a+', errors='replace'))
       try:
@@ -47,14 +47,6 @@ def exclusive(
       file.write(f'process {os.getpid()} on {platform.node()}')
       file.flush()
     yield
-
-
-def _is_at(file: TextIO, path: pathlib.Path) -> bool:
-  """Whether what is open still has its name."""
-  try:
-    return os.path.samestat(os.fstat(file.fileno()), path.stat())
-  except FileNotFoundError:
-    return False
 
 
 class Claims:

@@ -49,7 +49,7 @@ def beside(
     _empty(temporary, descriptor)
     yield temporary
   finally:
-    if _is_at(descriptor, temporary):
+    if is_at(descriptor, temporary):
       _remove(temporary)
     os.close(descriptor)
 
@@ -93,7 +93,7 @@ def _claim(path: pathlib.Path, is_folder: bool) -> int | None:
     if not _lock(descriptor) or not _is_kind(descriptor, is_folder):
       os.close(descriptor)
       return None
-    if _is_at(descriptor, path):
+    if is_at(descriptor, path):
       return descriptor
     os.close(descriptor)  # It has just been renamed.
 
@@ -114,10 +114,10 @@ def _is_kind(descriptor: int, is_folder: bool) -> bool:
   return stat.S_ISDIR(mode) if is_folder else stat.S_ISREG(mode)
 
 
-def _is_at(descriptor: int, path: pathlib.Path) -> bool:
+def is_at(descriptor: int, path: pathlib.Path) -> bool:
   """Whether what is open still has its name."""
   try:
-    return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    return os.path.samestat(os.fstat(descriptor), os.stat(path))
   except FileNotFoundError:
     return False
 
@@ -137,7 +137,7 @@ def _remove_if_left(path: pathlib.Path) -> None:
   except OSError:  # It is gone, or was never ours.
     return
   try:
-    if _lock(descriptor) and _is_at(descriptor, path):
+    if _lock(descriptor) and is_at(descriptor, path):
       _remove(path)
   finally:
     os.close(descriptor)
