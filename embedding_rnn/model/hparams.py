@@ -342,7 +342,9 @@ _DECODER, _ENCODER, _HYPER, _DATA, _COST, _OPTIMISER, _DROPOUT, _LABELS = GROUPS
 def _whole(minimum: int, maximum: int) -> Bound:
   low = f'at least {minimum}' if minimum != 1 else 'more than 0'
   return Bound(
-    f'{low}, at most {maximum:,}', range(minimum, maximum + 1).__contains__
+    f'{low}, at most {maximum:,}',
+    # In a range, what is no int is looked for from its start to its end.
+    lambda x: minimum <= x <= maximum and x == int(x),
   )
 
 
