@@ -222,6 +222,7 @@ def norm(arrays):
 def test_three_training_steps(golden):
   model = golden.model
   optimizer = schedules.make_optimizer(golden.hps)
+  optimizer.build(model.trainable_variables)  # else the step is traced twice
   model.compile(optimizer, jit_compile=False)
   noise = golden.noise
   model.draw_noise = lambda batch, seed: noise

@@ -144,6 +144,8 @@ def test_each_cell_trains_samples_and_fills(cell, options):
   # One step of training.
   before = [w.numpy() for w in model.trainable_variables]
   model.compile()
+  # Else the step would be traced twice.
+  model.optimizer.build(model.trainable_variables)
   costs = model.train_on_batch(batch, conditions, return_dict=True)
   assert np.isfinite(list(costs.values())).all()
   moved = [
