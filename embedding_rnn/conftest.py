@@ -1,6 +1,7 @@
 """What several tests need: a few embedded notes, and a tiny run of them."""
 
 import dataclasses
+import gc
 import json
 import pathlib
 import shutil
@@ -67,6 +68,17 @@ def wait_until(condition, seconds=180):
     assert time.monotonic() < deadline, 'waited too long'
     time.sleep(0.02)
   return value
+
+
+@pytest.fixture(scope='module', autouse=True)
+def rubbish():
+  """Is looked for in what the tests of a module make, not in all of before.
+
+  TensorFlow is a million objects, and so are the graphs that it never drops.
+  """
+  gc.collect()
+  gc.freeze()
+  gc.set_threshold(50_000, 10, 10)  # A graph is many objects, and all stay.
 
 
 @pytest.fixture(scope='session')
