@@ -3,6 +3,8 @@
 import dataclasses
 import gc
 import json
+import multiprocessing
+import os
 import pathlib
 import shutil
 import time
@@ -28,6 +30,24 @@ from embedding_rnn.training import checkpoints, trained_run
 TINY = (
   'rnn_size=16,enc_rnn_size=8,z_size=4,num_mixture=2,batch_size=4,num_steps=4,'
   'save_every=2,difference_input=0,pca_dim_reduce=1,n_pca_components=8'
+)
+
+CHILDREN = multiprocessing.get_context('forkserver')
+# What a process of `CHILDREN` need not import: the functions that it calls, and
+# what commands import when they need it.
+_PRELOADED = (
+  'embedding_rnn.full_disk_test',
+  'embedding_rnn.resume_test',
+  'embedding_rnn.run',
+  'embedding_rnn.synthesize.synthesis',
+  'librosa.core.audio',
+  'librosa.core.constantq',
+  'librosa.core.fft',
+  'librosa.core.pitch',
+  'librosa.core.spectrum',
+  'librosa.feature.spectral',
+  'tensorboard.summary',
+  'tensorflow_probability',
 )
 
 
@@ -79,6 +99,23 @@ def rubbish():
   gc.collect()
   gc.freeze()
   gc.set_threshold(50_000, 10, 10)  # A graph is many objects, and all stay.
+
+
+@pytest.fixture(scope='session')
+def children():
+  """Has `CHILDREN` forked from a process that has imported TensorFlow.
+
+  It has not used it, so no thread is lost. To start them from nothing would
+  take ten seconds each.
+  """
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('OPENBLAS_NUM_THREADS', '1')  # Threads do not survive forks.
+    patch.setenv('CUDA_VISIBLE_DEVICES', '-1')
+    CHILDREN.set_forkserver_preload(list(_PRELOADED))
+    child = CHILDREN.Process(target=os.getpid)
+    child.start()
+    child.join()
+  assert child.exitcode == 0
 
 
 @pytest.fixture(scope='session')

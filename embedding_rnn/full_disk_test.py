@@ -1,14 +1,13 @@
 """Every command on a disk that gets full: what it says, and that it helps.
 
 The disks are real ones of some kilobytes, in memory, which only the processes
-of the test see. Children are forked from a server that has imported TensorFlow
-but not used it.
+of the test see.
 """
 
 import ctypes
 import errno
+import gc
 import json
-import multiprocessing
 import os
 import pathlib
 import re
@@ -18,13 +17,12 @@ import subprocess
 import sys
 import traceback
 
-import matplotlib.pyplot
 import mido
 import numpy as np
 import pytest
 import soundfile
 
-from embedding_rnn.conftest import TINY
+from embedding_rnn.conftest import CHILDREN, TINY
 from embedding_rnn.data.notes import make_notes
 from embedding_rnn.data.preparation.sources import open_source
 from embedding_rnn.model.hparams import default_hps
@@ -33,7 +31,7 @@ from embedding_rnn.nsynth.train import training as wavenet_training
 from embedding_rnn.training import training
 from embedding_rnn.utils import files
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('children')]
 
 SEED, NUM_MOMENTS = 0, 2
 WHOLE_KB = 100_000
@@ -65,20 +63,7 @@ COMMANDS = {
   f'--soundfont={make_notes.DEFAULT_SOUNDFONT} --output_dir=DISK/out',
 }
 AGAIN = 'the first command, with --resume if it said so'
-CHILDREN = multiprocessing.get_context('forkserver')
 _NEW_MOUNTS = 0x00020000  # for unshare
-
-
-@pytest.fixture(scope='module', autouse=True)
-def server():
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv('OPENBLAS_NUM_THREADS', '1')  # Threads do not survive forks.
-    patch.setenv('CUDA_VISIBLE_DEVICES', '-1')
-    CHILDREN.set_forkserver_preload([__name__])
-    child = CHILDREN.Process(target=matplotlib.pyplot.close)
-    child.start()
-    child.join()
-  assert child.exitcode == 0
 
 
 @pytest.fixture(scope='module')
@@ -119,6 +104,7 @@ def _on_a_disk(disk, num_kb, result_path, steps):
   subprocess.run(['mount', '--make-rprivate', '/'], check=True)
   size = ['mount', '-t', 'tmpfs', '-o', f'size={num_kb}k', 'none', disk]
   subprocess.run(size, check=True)
+  gc.freeze()  # The commands need not look at what was imported.
   results: list = []
   for step in steps:
     if isinstance(step, int):

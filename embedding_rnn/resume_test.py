@@ -1,14 +1,9 @@
-"""Tests that runs survive kill -9 and damaged files, to the last bit.
-
-Child processes are forked from a server that has imported TensorFlow but not
-used it, since to start one from nothing takes ten seconds.
-"""
+"""Tests that runs survive kill -9 and damaged files, to the last bit."""
 
 import collections
 import csv
 import functools
 import json
-import multiprocessing
 import os
 import pathlib
 import shutil
@@ -23,6 +18,7 @@ from absl import logging
 from tqdm import tqdm
 
 import embedding_rnn
+from embedding_rnn.conftest import CHILDREN
 from embedding_rnn.data import batches as note_batches
 from embedding_rnn.training import checkpoints, trainer, training
 from embedding_rnn.training.trained_run_test import make_data
@@ -38,18 +34,7 @@ FEW_STEPS = f'{TINY},num_steps=3,save_every=1,overfit=1,learning_rate=0.01'
 PHASES = {'s': 'step', 'e': 'evaluation', 'w': 'saving', '-': 'between'}
 TIMEOUT = 120  # seconds, after which a child hangs
 
-CHILDREN = multiprocessing.get_context('forkserver')
-
-
-@pytest.fixture(scope='module', autouse=True)
-def server():
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv('OPENBLAS_NUM_THREADS', '1')  # Threads do not survive forks.
-    CHILDREN.set_forkserver_preload([__name__])
-    child = CHILDREN.Process(target=os.getpid)
-    child.start()
-    child.join()
-  assert child.exitcode == 0
+pytestmark = pytest.mark.usefixtures('children')
 
 
 @pytest.fixture(scope='module')

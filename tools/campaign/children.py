@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import os
 import pathlib
@@ -37,6 +38,18 @@ STOP_S = 30.0  # that it may take to do so
 _MAX_BYTES = 6 << 30  # of memory
 _MAX_FILE_BYTES = 2 << 30
 _PAUSE_S = 0.01
+# What the package, or a library, imports when it is needed.
+_LAZY = (
+  'keras',
+  'librosa.core.audio',
+  'librosa.core.constantq',
+  'librosa.core.fft',
+  'librosa.core.pitch',
+  'librosa.core.spectrum',
+  'librosa.feature.spectral',
+  'tensorboard.summary',
+  'tensorflow_probability',
+)
 # Tests, programs, and what starts threads when it is imported.
 _NOT_IMPORTED = ('_test', 'conftest', '__main__', 'litert', 'litert_graph')
 
@@ -73,10 +86,11 @@ def import_everything() -> None:
   for found in pkgutil.walk_packages(package.__path__, 'embedding_rnn.'):
     if not found.name.endswith(_NOT_IMPORTED):
       importlib.import_module(found.name)
-  for name in ('keras', 'librosa', 'tensorflow_probability'):
+  for name in _LAZY:
     importlib.import_module(name)
   if len(os.listdir('/proc/self/task')) > 1:
     raise RuntimeError('An import starts threads, which do not survive forks.')
+  gc.freeze()  # Commands need not look for rubbish in what was imported.
 
 
 class Child:
