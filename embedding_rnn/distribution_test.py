@@ -1,23 +1,23 @@
 """Tests of distribution.py: several devices and workers do what one does.
 
 TensorFlow is set up once in a process, so devices and workers are those of
-other processes: this file, started with the name of one of its functions.
+other processes, which start with a function of this file.
 """
 
 import csv
 import json
 import os
-import pathlib
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import embedding_rnn
+from embedding_rnn.conftest import CHILDREN
 from embedding_rnn.data import batches as note_batches
 from embedding_rnn.model import distribution
 from embedding_rnn.model.schedules import make_optimizer
@@ -26,7 +26,6 @@ from embedding_rnn.training import step as training_step
 from embedding_rnn.training.trained_run_test import make_data
 from embedding_rnn.training.training import NoteObjective
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = (
   'rnn_size=6,enc_rnn_size=5,z_size=3,num_mixture=2,seq_width=4,max_seq_len=5,'
   'hyper_lstm_size=4,hyper_embedding_size=3,batch_size=8,kl_weight_start=1,'
@@ -48,32 +47,35 @@ CASES = {
   'unconditional_hyper': (DROPOUT + 'model=hyper,unconditional=1', None),
 }
 
+pytestmark = pytest.mark.usefixtures('children')
+
 
 def start(function, *args, **environment):
   """Starts a function of this file in a process of its own."""
-  return subprocess.Popen(
-    [
-      sys.executable,
-      '-m',
-      'embedding_rnn.distribution_test',
-      function,
-      *(str(int(arg)) if isinstance(arg, int) else str(arg) for arg in args),
-    ],
-    cwd=ROOT,
-    env=os.environ | {'CUDA_VISIBLE_DEVICES': '-1'} | environment,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
+  output = tempfile.NamedTemporaryFile('r', errors='replace')
+  child = CHILDREN.Process(
+    target=_call, args=(output.name, function, args, environment)
   )
+  child.start()
+  return child, output
 
 
-def end(process, timeout=400):
+def _call(output, function, args, environment):
+  file = os.open(output, os.O_WRONLY)
+  for stream in (1, 2):
+    os.dup2(file, stream)
+  os.environ.update(environment)
+  function(*args)
+
+
+def end(started, timeout=400):
   """-> exit status and output."""
-  try:
-    output, _ = process.communicate(timeout=timeout)
-  finally:
-    process.kill()
-  return process.returncode, output
+  child, output = started
+  child.join(timeout)
+  child.kill()
+  child.join()
+  with output:
+    return child.exitcode, output.read()
 
 
 # One process with two devices.
@@ -85,7 +87,7 @@ def replicas(path, names, xla):
   tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2
   )
-  if xla == 'xla':
+  if xla:
     training_step.distribution.prefers_xla = lambda: True
   strategies = {
     'one': tf.distribute.get_strategy(),
@@ -98,7 +100,7 @@ def replicas(path, names, xla):
     training.train(hps, 'data', f'{path}.run', strategy=strategies['two'])
   assert not os.path.exists(f'{path}.run')
   results = {}
-  for name in names.split(','):
+  for name in names:
     for kind, strategy in strategies.items():
       for key, value in train_case(name, strategy).items():
         results[f'{name}/{kind}/{key}'] = value
@@ -170,9 +172,9 @@ def set_floor(model, batch, side):
   model.hps.kl_tolerance = (whole + halves[side == 'below']) / 2
 
 
-def run_cases(folder, names, xla='no'):
+def run_cases(folder, names, xla=False):
   path = folder / 'results.npz'
-  status, output = end(start('replicas', path, ','.join(names), xla), 300)
+  status, output = end(start(replicas, path, names, xla), 300)
   assert status == 0, output
   with np.load(path) as file:
     return dict(file)
@@ -180,7 +182,7 @@ def run_cases(folder, names, xla='no'):
 
 @pytest.fixture(scope='module')
 def results(tmp_path_factory):
-  return run_cases(tmp_path_factory.mktemp('replicas'), CASES)
+  return run_cases(tmp_path_factory.mktemp('replicas'), list(CASES))
 
 
 def expect_equal(results, name):
@@ -210,28 +212,28 @@ def test_two_devices_do_what_one_does(results, name):
 
 @pytest.mark.slow
 def test_two_devices_under_xla(tmp_path):
-  expect_equal(run_cases(tmp_path, ['lstm'], 'xla'), 'lstm')
+  expect_equal(run_cases(tmp_path, ['lstm'], xla=True), 'lstm')
 
 
 # Two processes.
 
 
-def worker(data_dir, run_dir, resume, stop_signal='0', struck='1'):
+def worker(data_dir, run_dir, resume, stop_signal=0, struck=1):
   """Trains as one of several workers; one gets a signal at step 5."""
   trainer.LOG_EVERY = 3
   index = json.loads(os.environ['TF_CONFIG'])['task']['index']
   hps = embedding_rnn.default_hps().parse(RUN)
-  if index == int(struck) and int(stop_signal):
+  if index == struck and stop_signal:
     original = note_batches.training_batches
 
     def batches(*args, **kwargs):
       for i, batch in enumerate(original(*args, **kwargs)):
         if i == 5:
-          signal.raise_signal(int(stop_signal))
+          signal.raise_signal(stop_signal)
         yield batch
 
     note_batches.training_batches = batches
-  run = training.train(hps, data_dir, run_dir, seed=1, resume=bool(int(resume)))
+  run = training.train(hps, data_dir, run_dir, seed=1, resume=resume)
   sys.stdout.write(f'\nbest step {run.step}, costs {run.costs}')
 
 
@@ -245,7 +247,7 @@ def train_with_two(*args):
   for index in range(2):
     task = {'type': 'worker', 'index': index}
     config = json.dumps({'cluster': cluster, 'task': task})
-    processes.append(start('worker', *args, TF_CONFIG=config))
+    processes.append(start(worker, *args, TF_CONFIG=config))
   return zip(*[end(process) for process in processes], strict=True)
 
 
@@ -368,7 +370,3 @@ def test_one_replica_has_the_whole_batch():
   normal = tf.random.stateless_normal
   numbers = distribution.draw(normal, [2, 3], [0, 1], axis=-1)
   np.testing.assert_array_equal(numbers, normal([2, 3], [0, 1]))
-
-
-if __name__ == '__main__':
-  globals()[sys.argv[1]](*sys.argv[2:])
