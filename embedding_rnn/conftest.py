@@ -36,6 +36,7 @@ CHILDREN = multiprocessing.get_context('forkserver')
 # What a process of `CHILDREN` need not import: the functions that it calls, and
 # what commands import when they need it.
 _PRELOADED = (
+  'embedding_rnn.distribution_test',
   'embedding_rnn.full_disk_test',
   'embedding_rnn.resume_test',
   'embedding_rnn.run',
@@ -49,6 +50,12 @@ _PRELOADED = (
   'tensorboard.summary',
   'tensorflow_probability',
 )
+
+
+def pytest_collection_modifyitems(items):
+  """Has the files with slow tests begin first; else one ends alone."""
+  slow = {item.path for item in items if item.get_closest_marker('slow')}
+  items.sort(key=lambda item: item.path not in slow)
 
 
 def tiny_collection(notes_per_split=12) -> notes.NoteCollection:
