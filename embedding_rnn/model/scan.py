@@ -22,8 +22,9 @@ import tensorflow as tf
 
 # So many frames are no loop: most of their time would be its bookkeeping.
 UNROLLED_FRAMES = 8
-# Frames times notes of one product for a weight gradient.
+# Frames times notes of one product for a weight gradient, and most frames.
 CHUNK_COLUMNS = 512
+CHUNK_FRAMES = 32
 # Frames whose replay may run ahead; each one more costs memory.
 PARALLEL_FRAMES = 4
 
@@ -219,16 +220,14 @@ class _Loop:
 
     t = self.last
     d_inputs, d_state, d_params, first = run(t, tuple(d_state))
-    d_kernels = [_outer_product(d[None], a[None]) for d, a in first]
+    d_kernels = [_outer_product([d], [a]) for d, a in first]
     inputs_order = tuple(d_inputs)
     input_rows = self._stacks(d_inputs.values(), self.num_frames)
     input_rows = _write(input_rows, t, d_inputs.values())
     # Enough columns for an efficient product, few enough for the caches.
     batch_size = first[0][0].shape[-1] or 1
     most = self.num_frames - 1
-    chunk = max(
-      1, most if self.is_unrolled else min(CHUNK_COLUMNS // batch_size, most)
-    )
+    chunk = max(1, min(CHUNK_COLUMNS // batch_size, CHUNK_FRAMES, most))
 
     def frame_body(k, i, d_state, d_params, input_rows, pair_rows):
       t = self.frame(k)
@@ -248,7 +247,7 @@ class _Loop:
         (k, 0, d_state, d_params, input_rows, pair_rows),
         chunk,
       )
-      rows = [r.stack() for r in pair_rows]
+      rows = [[r.read(i) for i in range(chunk)] for r in pair_rows]
       products = map(_outer_product, rows[0::2], rows[1::2])
       d_kernels = [w + p for w, p in zip(d_kernels, products, strict=True)]
       return k, d_state, d_params, d_kernels, input_rows
@@ -312,7 +311,7 @@ def _write(stacks, t, tensors):
   return [s.write(t, x) for s, x in zip(stacks, tensors, strict=True)]
 
 
-def _outer_product(d, a):
-  """Gradient of a kernel from d `[T, (k,) out, B]` and a `[T, (k,) in, B]`."""
-  equation = 'tob,tib->oi' if d.shape.rank == 3 else 'tkob,tkib->koi'
-  return tf.cast(tf.einsum(equation, d, a), tf.float32)
+def _outer_product(ds, operands):
+  """Gradient of a kernel from frames `[(k,) out, B]` and `[(k,) in, B]`."""
+  d, a = tf.concat(ds, axis=-1), tf.concat(operands, axis=-1)
+  return tf.cast(tf.matmul(d, a, transpose_b=True), tf.float32)
