@@ -164,7 +164,11 @@ class Cell(keras.layers.Layer):
 
   def _input_products(self, w, x):
     w, x = (tf.cast(y, self.compute_dtype) for y in (w, x))
-    return tf.cast(tf.einsum('wg,twb->tgb', w, x), tf.float32)
+    # One product, for which the frames stand side by side.
+    frames = tf.concat(tf.unstack(x), axis=1)
+    products = tf.matmul(w, frames, transpose_a=True)
+    products = tf.stack(tf.split(products, x.shape[0], axis=1))
+    return tf.cast(products, tf.float32)
 
   def input_weights(self) -> dict[str, tf.Tensor]:
     """Weights `[in, features]` of the input products."""
