@@ -7,11 +7,12 @@
 The first call makes a virtual environment with PyTorch for CPUs. A first check
 shows that each peer computes our costs, gradients and samples from our weights.
 Then, for each model and in several rounds, all are started, each in a process
-of its own, and take turns at a step of training and at batches of samples. So
-they see the same machine, and what is compared are the times of one turn. The
-ratio is how many times as long as ours the other takes. A start counts up to
-the end of the first step, memory is the most that training took. The peak is
-that of `peak.py`, of PyTorch as well, before and after.
+of its own, and take turns at steps of training and at batches of samples, each
+turn half a second or one step. So they see the same machine, and what is
+compared are the mean times of one turn. The ratio is how many times as long as
+ours the other takes. A start counts up to the end of the first step, memory is
+the most that training took. The peak is that of `peak.py`, of PyTorch as well,
+before and after.
 
 Keras' own layers are compared where the model is one of LSTMs.
 """
@@ -46,6 +47,9 @@ from embedding_rnn.model.hparams import default_hps
 PACKAGES = ('torch==2.13.0', 'numpy>=1.26')
 OURS, PYTORCH, KERAS = 'ours', 'PyTorch', 'Keras layers'
 SAMPLES = (1, 64, 468)  # 468: all held-out notes
+# A turn is as many steps as this holds, since the first ones after those of
+# another process find the caches cold.
+TURN_SECONDS = 0.5
 # How far a peer may be from ours: the cost in nats a value, gradients as parts
 # of the largest of a weight, samples in units of the model's frames.
 # Few frames, and no multiple of those in a step.
@@ -145,11 +149,15 @@ class Peers:
           ]
           for name in some:  # what the first time takes
             workers[name].ask(job, *arguments)
+          longest = max(workers[name].ask(job, *arguments) for name in some)
+          times = max(1, round(TURN_SECONDS / longest))
           for turn in range(_TURNS.value):
             for name in self._in_turn(turn):
               if name in some:
-                took = workers[name].ask(job, *arguments)
-                seconds[(job, *arguments)][name].append(took)
+                took = [
+                  workers[name].ask(job, *arguments) for _ in range(times)
+                ]
+                seconds[(job, *arguments)][name].append(statistics.mean(took))
             bar.update()
           if job == 'train':
             for name, worker in workers.items():

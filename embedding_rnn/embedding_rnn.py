@@ -259,10 +259,12 @@ class Model(keras.Model):
     """First state of each decoder layer; zeros without a context."""
     if context is None:
       return [cell.zero_state(batch_size) for cell in self.decoder_cells]
-    return [
-      cell.split_state(tf.tanh(tf.transpose(layer(tf.transpose(context)))))
-      for cell, layer in zip(self.decoder_cells, self.state_layers, strict=True)
-    ]
+    states = []
+    for cell, layer in zip(self.decoder_cells, self.state_layers, strict=True):
+      vector = tf.matmul(layer.kernel, context, transpose_a=True)
+      vector = tf.tanh(vector + layer.bias[:, None])
+      states.append(cell.split_state(vector))
+    return states
 
   def predict_mixture(
     self,
@@ -465,7 +467,8 @@ class Model(keras.Model):
         # Rather the values than the means of all components are moved.
         values -= self._shift(gate, errors)
     log_prob = parts.log_prob(self._by_step(values))
-    log_prob = self._by_frame(log_prob, num_frames)
+    if log_prob.shape[1] * self.hps.frames_per_step > num_frames:
+      log_prob = self._by_frame(log_prob, num_frames)  # less what fills up
     r_cost = -tf.reduce_mean(log_prob, axis=[0, 1])
     return NoteCosts(r_cost, raw_kl, squared_error)
 

@@ -57,6 +57,33 @@ def test_scan_is_keras_loop(kind, width, reverse):
     np.testing.assert_allclose(tf.transpose(state), other, atol=1e-5)
 
 
+@pytest.mark.parametrize('num_blocks', [1, 4])
+def test_layer_norm_and_its_gradient(num_blocks):
+  rng = np.random.default_rng(0)
+  x, gamma, beta, weights = (
+    tf.constant(rng.normal(size=shape), tf.float32)
+    for shape in ([8, 3], [8, 1], [8, 1], [8, 3])
+  )
+
+  def reference(x, gamma, beta):
+    blocks = tf.reshape(x, [num_blocks, -1, 3])
+    mean, variance = tf.nn.moments(blocks, axes=[1], keepdims=True)
+    blocks = tf.nn.batch_normalization(
+      blocks, mean, variance, None, None, cells.LAYER_NORM_EPSILON
+    )
+    return tf.reshape(blocks, [8, 3]) * gamma + beta
+
+  found = []
+  for norm in (lambda *a: cells.layer_norm(*a, num_blocks), reference):
+    with tf.GradientTape() as tape:
+      tape.watch([x, gamma, beta])
+      y = norm(x, gamma, beta)
+      cost = tf.reduce_sum(y * weights)
+    found.append([y, *tape.gradient(cost, [x, gamma, beta])])
+  for ours, expected in zip(*found, strict=True):
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
 @pytest.fixture(params=[0, 1000], ids=['loop', 'few'])
 def most_unrolled(request, monkeypatch):
   monkeypatch.setattr(scan, 'UNROLLED_FRAMES', request.param)

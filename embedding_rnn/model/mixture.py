@@ -273,20 +273,19 @@ def errors_before(errors: tf.Tensor, order: int) -> tf.Tensor:
   """
   num_frames = errors.shape[1]
 
-  def moved(x, by):  # towards the end, or the start
-    if by > 0:
-      return tf.pad(x[:, :-by], [[0, 0], [by, 0], [0, 0]])
-    return tf.pad(x[:, -by:], [[0, 0], [0, -by], [0, 0]])
-
   @tf.custom_gradient
   def all_before(errors):
-    lags = range(1, min(order, num_frames) + 1)
-    before = [moved(errors, lag) for lag in lags]
-    before += [tf.zeros_like(errors)] * (order - len(before))
+    padded = tf.pad(errors, [[0, 0], [order, 0], [0, 0]])
+    before = [
+      padded[:, order - lag : order - lag + num_frames]
+      for lag in range(1, order + 1)
+    ]
 
     def gradient(d):
-      parts = tf.split(d, order)
-      return tf.add_n([moved(parts[lag - 1], -lag) for lag in lags])
+      parts = tf.split(tf.pad(d, [[0, 0], [0, order], [0, 0]]), order)
+      return tf.add_n(
+        [part[:, lag : lag + num_frames] for lag, part in enumerate(parts, 1)]
+      )
 
     return tf.concat(before, axis=0), gradient
 

@@ -22,8 +22,9 @@ import tensorflow as tf
 
 # So many frames are no loop: most of their time would be its bookkeeping.
 UNROLLED_FRAMES = 8
-# Frames times notes of one product for a weight gradient.
+# Frames times notes of one product for a weight gradient, and most frames.
 CHUNK_COLUMNS = 512
+CHUNK_FRAMES = 32
 # Frames whose replay may run ahead; each one more costs memory.
 PARALLEL_FRAMES = 4
 
@@ -219,16 +220,11 @@ class _Loop:
 
     t = self.last
     d_inputs, d_state, d_params, first = run(t, tuple(d_state))
-    d_kernels = [_outer_product(d[None], a[None]) for d, a in first]
     inputs_order = tuple(d_inputs)
     input_rows = self._stacks(d_inputs.values(), self.num_frames)
     input_rows = _write(input_rows, t, d_inputs.values())
-    # Enough columns for an efficient product, few enough for the caches.
-    batch_size = first[0][0].shape[-1] or 1
+    first = tf.nest.flatten(first)
     most = self.num_frames - 1
-    chunk = max(
-      1, most if self.is_unrolled else min(CHUNK_COLUMNS // batch_size, most)
-    )
 
     def frame_body(k, i, d_state, d_params, input_rows, pair_rows):
       t = self.frame(k)
@@ -239,26 +235,41 @@ class _Loop:
       pair_rows = _write(pair_rows, i, tf.nest.flatten(pairs))
       return k - 1, i + 1, d_state, d_params, input_rows, pair_rows
 
-    def chunk_body(k, d_state, d_params, d_kernels, input_rows):
-      # Rows that a last, shorter chunk leaves unwritten read as zeros.
-      pair_rows = self._stacks(tf.nest.flatten(first), chunk)
-      k, _, d_state, d_params, input_rows, pair_rows = self._repeat(
-        lambda k, i, *_: (k >= 0) & (i < chunk),
+    if self.is_unrolled:
+      pair_rows = self._stacks(first, self.num_frames)
+      pair_rows = _write(pair_rows, 0, first)
+      *_, d_state, d_params, input_rows, pair_rows = self._repeat(
+        lambda k, *_: k >= 0,
         frame_body,
-        (k, 0, d_state, d_params, input_rows, pair_rows),
-        chunk,
+        (most - 1, 1, d_state, d_params, input_rows, pair_rows),
+        most,
       )
-      rows = [r.stack() for r in pair_rows]
-      products = map(_outer_product, rows[0::2], rows[1::2])
-      d_kernels = [w + p for w, p in zip(d_kernels, products, strict=True)]
-      return k, d_state, d_params, d_kernels, input_rows
+      d_kernels = _outer_products(pair_rows, self.num_frames)
+    else:
+      # Enough columns for an efficient product, few enough for the caches.
+      batch_size = first[0].shape[-1] or 1
+      chunk = max(1, min(CHUNK_COLUMNS // batch_size, CHUNK_FRAMES, most))
 
-    _, d_state, d_params, d_kernels, input_rows = self._repeat(
-      lambda k, *_: k >= 0,
-      chunk_body,
-      (self.num_frames - 2, d_state, d_params, d_kernels, input_rows),
-      -(-(self.num_frames - 1) // chunk),
-    )
+      def chunk_body(k, d_state, d_params, d_kernels, input_rows):
+        # Rows that a last, shorter chunk leaves unwritten read as zeros.
+        pair_rows = self._stacks(first, chunk)
+        k, _, d_state, d_params, input_rows, pair_rows = self._repeat(
+          lambda k, i, *_: (k >= 0) & (i < chunk),
+          frame_body,
+          (k, 0, d_state, d_params, input_rows, pair_rows),
+          chunk,
+        )
+        more = _outer_products(pair_rows, chunk)
+        d_kernels = [w + p for w, p in zip(d_kernels, more, strict=True)]
+        return k, d_state, d_params, d_kernels, input_rows
+
+      d_kernels = _outer_products(_write(self._stacks(first, 1), 0, first), 1)
+      _, d_state, d_params, d_kernels, input_rows = self._repeat(
+        lambda k, *_: k >= 0,
+        chunk_body,
+        (most - 1, d_state, d_params, d_kernels, input_rows),
+        -(-most // chunk),
+      )
     rows = [r.stack() for r in input_rows]
     d_inputs = dict(zip(inputs_order, rows, strict=True))
     return d_inputs, d_state, dict(zip(names, d_kernels, strict=True)), d_params
@@ -312,7 +323,14 @@ def _write(stacks, t, tensors):
   return [s.write(t, x) for s, x in zip(stacks, tensors, strict=True)]
 
 
-def _outer_product(d, a):
-  """Gradient of a kernel from d `[T, (k,) out, B]` and a `[T, (k,) in, B]`."""
-  equation = 'tob,tib->oi' if d.shape.rank == 3 else 'tkob,tkib->koi'
-  return tf.cast(tf.einsum(equation, d, a), tf.float32)
+def _outer_products(pair_rows, count):
+  """Gradients of kernels from so many rows of pairs.
+
+  Rows of a pair are the gradient of a product, `[(k,) out, B]`, and its
+  operand, `[(k,) in, B]`; side by side they make one product.
+  """
+  rows = (tf.concat([r.read(i) for i in range(count)], -1) for r in pair_rows)
+  return [
+    tf.cast(tf.matmul(d, a, transpose_b=True), tf.float32)
+    for d, a in zip(rows, rows, strict=True)
+  ]
