@@ -71,7 +71,9 @@
 
     now() {
       if (!this.playing) return this.offset;
-      return clamp(context.currentTime - this.playing.start, this.seconds);
+      // What plays begins a moment after it was asked for.
+      const now = context.currentTime - this.playing.start;
+      return clamp(Math.max(this.offset, now), this.seconds);
     }
 
     gain(i) { return Math.max(0, 1 - Math.abs(this.position - i)); }
